@@ -1,0 +1,184 @@
+//! One call: its future, its exchange, and how it ends.
+//!
+//! A call is polled once where its request is read. If it is ready, its answer leaves with the same write; if
+//! not, the same future moves on into the shell's table. Either way it ends here: a result, an error, a panic
+//! (caught: nobody else notices), too large a result, or too long a run. There is no second path.
+
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use crate::budget::Charge;
+use crate::clock::{Instant, Sleep};
+use crate::context::RequestContext;
+use crate::counters::{count, peak};
+use crate::jsonrpc::{self, Error, INTERNAL_ERROR};
+use crate::mcp::compat;
+use crate::mcp::content::CallResult;
+use crate::tools::CallFuture;
+
+/// How a request ends.
+pub(crate) enum Outcome {
+    /// A result that is JSON already.
+    Result(Vec<u8>),
+    /// What a tool gave back.
+    Tool(CallResult),
+    Error(Error),
+}
+
+/// What is left to do.
+pub(crate) enum Work {
+    Ready(Outcome),
+    Handler(CallFuture),
+    Done,
+}
+
+/// A request on its way to its answer.
+pub(crate) struct Call {
+    pub(crate) cx: RequestContext,
+    pub(crate) method: &'static str,
+    /// The tool's name; empty for other methods.
+    pub(crate) tool: Rc<str>,
+    pub(crate) uncancellable: bool,
+    /// How long it may run.
+    pub(crate) wait: Duration,
+    pub(crate) started: Instant,
+    work: Work,
+    beat: Option<Sleep>,
+    _room: Charge,
+}
+
+/// How a call ended, for the log and the counters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CallEnd {
+    pub(crate) outcome: &'static str,
+    pub(crate) failed: bool,
+    pub(crate) bytes: usize,
+}
+
+/// A handler that holds the thread for longer than this is named in the log (P38).
+const STALL: Duration = Duration::from_millis(100);
+
+impl Call {
+    pub(crate) fn new(cx: RequestContext, method: &'static str, work: Work, room: Charge, started: Instant) -> Call {
+        let wait = cx.services().common.limits.call_wait;
+        let none: Rc<str> = Rc::default();
+        Call { cx, method, tool: none, uncancellable: false, wait, started, work, beat: None, _room: room }
+    }
+
+    /// Runs on; ready when the answer is in the stream.
+    pub(crate) fn poll(&mut self, task: &mut Context<'_>) -> Poll<CallEnd> {
+        let outcome = match std::mem::replace(&mut self.work, Work::Done) {
+            Work::Ready(outcome) => outcome,
+            Work::Done => return Poll::Pending,
+            Work::Handler(mut future) => match self.poll_handler(&mut future, task) {
+                Poll::Ready(outcome) => outcome,
+                Poll::Pending => {
+                    self.work = Work::Handler(future);
+                    self.poll_beat(task);
+                    return Poll::Pending;
+                }
+            },
+        };
+        Poll::Ready(self.finish(outcome))
+    }
+
+    fn poll_handler(&mut self, future: &mut CallFuture, task: &mut Context<'_>) -> Poll<Outcome> {
+        let clock = &self.cx.services().clock;
+        let before = clock.now();
+        let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(task)));
+        let held = clock.now().since(before);
+        if held > STALL {
+            self.stalled(held);
+        }
+        match polled {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(Ok(result))) => Poll::Ready(Outcome::Tool(result)),
+            Ok(Poll::Ready(Err(error))) => Poll::Ready(Outcome::Tool(error.into())),
+            Err(_) => Poll::Ready(Outcome::Error(self.panicked())),
+        }
+    }
+
+    fn stalled(&self, held: Duration) {
+        let (counters, ms) = (&self.cx.services().common.counters, held.as_millis());
+        count(&counters.loop_stalls);
+        peak(&counters.loop_stall_ms_max, ms as u64);
+        let session = self.cx.session().unwrap_or_default();
+        log::warn!(target: "portcullis", "loop_stall tool={} ms={ms} session={session}: its handler blocks; use cx.unblock", self.tool);
+    }
+
+    /// The panic's own words are in the host's log already; the client learns where to look, not what it said.
+    fn panicked(&self) -> Error {
+        count(&self.cx.services().common.counters.handler_panics);
+        let (session, id) = (self.cx.session().unwrap_or_default(), self.cx.request_id());
+        log::error!(target: "portcullis", "handler_panic tool={} session={session} id={id}", self.tool);
+        let message = format!("the tool failed inside; the server's log has handler_panic with session={session} id={id}");
+        Error::new(INTERNAL_ERROR, message)
+    }
+
+    /// Progress by itself while the handler says nothing (P32).
+    fn poll_beat(&mut self, task: &mut Context<'_>) {
+        if !self.cx.wants_progress() {
+            return;
+        }
+        let services = self.cx.services();
+        let every = services.common.limits.progress_every;
+        loop {
+            let beat = self.beat.get_or_insert_with(|| services.clock.sleep_until(services.clock.now() + every));
+            if Pin::new(beat).poll(task).is_pending() {
+                return;
+            }
+            self.beat = None;
+            self.cx.beat();
+        }
+    }
+
+    /// Writes the answer and hands it to the exchange.
+    fn finish(&mut self, outcome: Outcome) -> CallEnd {
+        let most = self.cx.services().common.limits.result_bytes_max;
+        let (failed, outcome_name) = match &outcome {
+            Outcome::Result(_) => (false, "ok"),
+            Outcome::Tool(result) if result.is_error() => (true, "tool_error"),
+            Outcome::Tool(_) => (false, "ok"),
+            Outcome::Error(_) => (true, "error"),
+        };
+        let mut text = self.write(&outcome);
+        let mut end = CallEnd { outcome: outcome_name, failed, bytes: text.len() };
+        if text.len() > most {
+            let words = format!(
+                "the result is {} bytes, and the limit is {most} (result_bytes_max); ask for less, or page through it",
+                text.len()
+            );
+            text = self.write(&Outcome::Tool(CallResult::error(words)));
+            end = CallEnd { outcome: "too_large", failed: true, bytes: text.len() };
+        }
+        self.answer(text);
+        end
+    }
+
+    /// Has it ended by itself?
+    pub(crate) fn is_done(&self) -> bool {
+        matches!(self.work, Work::Done)
+    }
+
+    fn answer(&self, text: Vec<u8>) {
+        self.cx.answer(text, self.cx.services().clock.now());
+    }
+
+    fn write(&self, outcome: &Outcome) -> Vec<u8> {
+        let mut text = Vec::with_capacity(192);
+        let id = self.cx.request_id();
+        match outcome {
+            Outcome::Result(result) => jsonrpc::write_result(&mut text, id, |out| out.extend_from_slice(result)),
+            Outcome::Tool(result) => {
+                let revision = self.cx.peer().revision;
+                jsonrpc::write_result(&mut text, id, |out| compat::write_call_result(out, result, revision));
+            }
+            Outcome::Error(error) => jsonrpc::write_error(&mut text, Some(id), error, None),
+        }
+        text
+    }
+}

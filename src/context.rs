@@ -1,0 +1,262 @@
+//! What a handler knows of its call, and what it can do in it.
+
+use std::cell::{Cell, OnceCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::{Clock, Instant};
+use crate::jsonrpc::{self, RequestId};
+use crate::mcp::content::CallError;
+use crate::mcp::peer::{ClientInfo, Peer, Principal};
+use crate::offload::Offload;
+use crate::stream::{Common, LastProgress, Stream};
+
+/// How much a log message matters (F-100), least first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs)] // the names of RFC 5424
+pub enum Level {
+    Debug,
+    #[default]
+    Info,
+    Notice,
+    Warning,
+    Error,
+    Critical,
+    Alert,
+    Emergency,
+}
+
+/// What all calls share.
+pub(crate) struct Services {
+    pub(crate) clock: Clock,
+    pub(crate) offload: Offload,
+    pub(crate) common: Rc<Common>,
+}
+
+/// A call, as its handler sees it. Clones are the same call.
+///
+/// ```
+/// use portcullis::{CallError, RequestContext};
+/// use std::time::Duration;
+///
+/// async fn drain(cx: RequestContext, _: serde_json::Value) -> Result<String, CallError> {
+///     for step in 1..=3 {
+///         cx.progress(step.into(), Some(3.0), Some("draining"));
+///         cx.sleep(Duration::from_secs(1)).await;
+///     }
+///     let rules = cx.unblock(|| std::fs::read_to_string("/etc/nftables.conf")).await??;
+///     Ok(format!("{} bytes of rules", rules.len()))
+/// }
+/// ```
+#[derive(Clone)]
+pub struct RequestContext(Rc<Inner>);
+
+struct Inner {
+    services: Rc<Services>,
+    peer: Rc<Peer>,
+    id: RequestId,
+    stream: Rc<Stream>,
+    log_level: Rc<Cell<Level>>,
+    /// The client's token as JSON, if it wants progress.
+    token: Option<Box<str>>,
+    progress: Cell<Option<f64>>,
+    last: LastProgress,
+    cancelled: OnceCell<CancelFlag>,
+}
+
+/// Says whether a call has been cancelled. For work on another thread; a handler's own future is simply dropped.
+#[derive(Clone, Debug, Default)]
+pub struct CancelFlag(Arc<AtomicBool>);
+
+impl CancelFlag {
+    /// Has the call been cancelled, or timed out?
+    pub fn is_set(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// What makes a context.
+pub(crate) struct Origin {
+    pub(crate) services: Rc<Services>,
+    pub(crate) peer: Rc<Peer>,
+    pub(crate) id: RequestId,
+    pub(crate) stream: Rc<Stream>,
+    pub(crate) log_level: Rc<Cell<Level>>,
+    pub(crate) token: Option<Box<str>>,
+}
+
+/// What a beat of automatic progress adds, so that values always rise (P32).
+const HAIR: f64 = 1e-6;
+
+impl RequestContext {
+    pub(crate) fn new(origin: Origin) -> RequestContext {
+        let Origin { services, peer, id, stream, log_level, token } = origin;
+        RequestContext(Rc::new(Inner {
+            services,
+            peer,
+            id,
+            stream,
+            log_level,
+            token,
+            progress: Cell::new(None),
+            last: LastProgress::default(),
+            cancelled: OnceCell::new(),
+        }))
+    }
+
+    /// The session's fingerprint, as it stands in the log and on the operator's page. Not its secret id.
+    pub fn session(&self) -> Option<String> {
+        self.0.peer.session.map(|fingerprint| fingerprint.to_string())
+    }
+
+    /// The id that the client gave the request. Not unique: some clients send the same one always.
+    pub fn request_id(&self) -> &RequestId {
+        &self.0.id
+    }
+
+    /// Whose request it is.
+    pub fn principal(&self) -> &Principal {
+        &self.0.peer.principal
+    }
+
+    /// What the client says of itself.
+    pub fn client(&self) -> &ClientInfo {
+        &self.0.peer.client
+    }
+
+    /// Tells the client how far the call is, if it asked to be told.
+    ///
+    /// `progress` is in the handler's own unit, `total` too. A value that does not rise is raised by a hair,
+    /// because the protocol demands rising values. If the client reads slowly, newer progress replaces older.
+    pub fn progress(&self, progress: f64, total: Option<f64>, message: Option<&str>) {
+        let last = self.0.progress.get();
+        let rising = last.map_or(progress, |last| progress.max(last + HAIR));
+        self.send_progress(rising, total, message);
+    }
+
+    /// Progress because time passes, between the handler's own reports or before the first.
+    pub(crate) fn beat(&self) {
+        self.send_progress(self.0.progress.get().unwrap_or(0.0) + HAIR, None, None);
+    }
+
+    pub(crate) fn wants_progress(&self) -> bool {
+        self.0.token.is_some()
+    }
+
+    fn send_progress(&self, progress: f64, total: Option<f64>, message: Option<&str>) {
+        let Some(token) = &self.0.token else { return };
+        if !progress.is_finite() {
+            return;
+        }
+        self.0.progress.set(Some(progress));
+        let mut params = Vec::with_capacity(96);
+        params.extend_from_slice(b"{\"progressToken\":");
+        params.extend_from_slice(token.as_bytes());
+        params.extend_from_slice(b",\"progress\":");
+        write_number(&mut params, progress);
+        if let Some(total) = total.filter(|total| total.is_finite()) {
+            params.extend_from_slice(b",\"total\":");
+            write_number(&mut params, total);
+        }
+        if let Some(message) = message.filter(|_| self.0.peer.revision.has_progress_message()) {
+            params.extend_from_slice(b",\"message\":");
+            jsonrpc::write_string(&mut params, message);
+        }
+        params.push(b'}');
+        self.0.stream.progress(notification("notifications/progress", &params), &self.0.last);
+    }
+
+    /// Sends the client a log message, if it wants ones of this level. `logger` may be empty.
+    ///
+    /// Nothing secret belongs in it. If the client reads slowly, it is dropped and counted.
+    pub fn log(&self, level: Level, logger: &str, data: &impl Serialize) {
+        if level < self.0.log_level.get() {
+            return;
+        }
+        let mut params = Vec::with_capacity(96);
+        params.extend_from_slice(b"{\"level\":");
+        jsonrpc::write_json(&mut params, &level);
+        if !logger.is_empty() {
+            params.extend_from_slice(b",\"logger\":");
+            jsonrpc::write_string(&mut params, logger);
+        }
+        params.extend_from_slice(b",\"data\":");
+        jsonrpc::write_json(&mut params, data);
+        params.push(b'}');
+        self.0.stream.notice(notification("notifications/message", &params));
+    }
+
+    /// Waits.
+    pub async fn sleep(&self, time: Duration) {
+        let clock = &self.0.services.clock;
+        clock.sleep_until(clock.now() + time).await;
+    }
+
+    /// A flag for work that this call starts on other threads.
+    pub fn cancelled(&self) -> CancelFlag {
+        self.0.cancelled.get_or_init(CancelFlag::default).clone()
+    }
+
+    /// Runs blocking work on one of a bounded number of threads
+    /// ([`Limits::unblock_threads_max`](crate::Limits::unblock_threads_max)); it waits for a free one.
+    ///
+    /// The work cannot be stopped: if the call ends first it goes on as a counted zombie, so give it its own
+    /// deadline, or look at [`RequestContext::cancelled`].
+    ///
+    /// # Errors
+    /// None today; the result is one so that refusing work can become possible.
+    pub async fn unblock<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, CallError> {
+        Ok(self.0.services.offload.run(work).await)
+    }
+
+    /// Hands the call's answer to its exchange.
+    pub(crate) fn answer(&self, text: Vec<u8>, now: Instant) {
+        self.0.stream.answer(&self.0.id, jsonrpc::one_line(text), now);
+    }
+
+    /// Answers with an error in place of a call that may not go on.
+    pub(crate) fn answer_error(&self, error: &jsonrpc::Error, now: Instant) {
+        let mut text = Vec::with_capacity(128);
+        jsonrpc::write_error(&mut text, Some(&self.0.id), error, None);
+        self.answer(text, now);
+    }
+
+    pub(crate) fn services(&self) -> &Rc<Services> {
+        &self.0.services
+    }
+
+    pub(crate) fn stream(&self) -> &Rc<Stream> {
+        &self.0.stream
+    }
+
+    pub(crate) fn peer(&self) -> &Peer {
+        &self.0.peer
+    }
+
+    /// The call is dropped before its end.
+    pub(crate) fn set_cancelled(&self) {
+        if let Some(flag) = self.0.cancelled.get() {
+            flag.0.store(true, Ordering::Release);
+        }
+    }
+}
+
+fn notification(method: &str, params: &[u8]) -> Vec<u8> {
+    let mut text = Vec::with_capacity(params.len() + 64);
+    jsonrpc::write_notification(&mut text, method, params);
+    jsonrpc::one_line(text)
+}
+
+/// A whole number without its `.0`: `50`, not `50.0`.
+fn write_number(out: &mut Vec<u8>, number: f64) {
+    if number.fract() == 0.0 && number.abs() < 9e15 {
+        jsonrpc::write_integer(out, number as i64);
+    } else {
+        jsonrpc::write_json(out, &number);
+    }
+}

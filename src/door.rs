@@ -1,0 +1,152 @@
+//! The one scan of every JSON text that comes in, before anything parses it.
+//!
+//! It decides two things that `serde_json` does not decide for us: how deep the text nests (its own
+//! limit does not apply to `RawValue`) and whether a key of the envelope stands there twice (the last
+//! would win here, the first at a proxy in front of us). Whether the text is JSON at all is left to the
+//! parser; on text that is not, the answer here is of no account.
+
+use std::borrow::Cow;
+
+/// Deeper nesting is refused. Embedded threads have small stacks.
+const DEPTH_MAX: usize = 64;
+/// More members than this in one object of the envelope are refused; it bounds the search for twins.
+const MEMBERS_MAX: usize = 64;
+
+/// Why a text is refused at the door.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// Nested deeper than 64.
+    TooDeep,
+    /// A key of the envelope, of `params` or of `_meta` is there twice.
+    Twice(String),
+    /// An object of the envelope has more than 64 members.
+    TooWide,
+}
+
+/// What an object is to us.
+#[derive(Clone, Copy, PartialEq)]
+enum Place {
+    /// A message, or the array around messages.
+    Envelope,
+    Params,
+    Meta,
+    /// Content that is none of our business.
+    Other,
+}
+
+struct Level {
+    place: Place,
+    object: bool,
+    first_key: usize,
+}
+
+/// Looks at depth and keys of `text` in one pass.
+pub(crate) fn check(text: &[u8]) -> Result<(), Refused> {
+    let mut levels: Vec<Level> = Vec::with_capacity(8);
+    let mut keys: Vec<Cow<'_, [u8]>> = Vec::with_capacity(16);
+    let mut expects_key = false;
+    let mut at = 0;
+    while let Some(&byte) = text.get(at) {
+        at += 1;
+        match byte {
+            b'{' | b'[' => {
+                if levels.len() == DEPTH_MAX {
+                    return Err(Refused::TooDeep);
+                }
+                let place = place_of(levels.last(), keys.last());
+                levels.push(Level { place, object: byte == b'{', first_key: keys.len() });
+                expects_key = byte == b'{';
+            }
+            b'}' | b']' => {
+                if let Some(level) = levels.pop() {
+                    keys.truncate(level.first_key);
+                }
+                expects_key = false;
+            }
+            b',' => expects_key = levels.last().is_some_and(|level| level.object),
+            b'"' => {
+                let end = string_end(text, at);
+                if std::mem::take(&mut expects_key)
+                    && let Some(level) = levels.last()
+                    && level.place != Place::Other
+                {
+                    note_key(&mut keys, level.first_key, &text[at - 1..end])?;
+                }
+                at = end;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// What an object or array is that opens behind `key` inside `parent`.
+fn place_of(parent: Option<&Level>, key: Option<&Cow<'_, [u8]>>) -> Place {
+    let Some(parent) = parent else { return Place::Envelope };
+    match parent.place {
+        Place::Envelope if !parent.object => Place::Envelope,
+        Place::Envelope if key.is_some_and(|key| **key == *b"params") => Place::Params,
+        Place::Params if parent.object && key.is_some_and(|key| **key == *b"_meta") => Place::Meta,
+        _ => Place::Other,
+    }
+}
+
+/// Just behind the closing quote of the string that begins at `at`.
+fn string_end(text: &[u8], mut at: usize) -> usize {
+    while let Some(&byte) = text.get(at) {
+        match byte {
+            b'"' => return at + 1,
+            b'\\' => at += 2,
+            _ => at += 1,
+        }
+    }
+    text.len()
+}
+
+fn note_key<'a>(keys: &mut Vec<Cow<'a, [u8]>>, first: usize, quoted: &'a [u8]) -> Result<(), Refused> {
+    let key = match quoted.get(1..quoted.len().saturating_sub(1)) {
+        Some(plain) if !plain.contains(&b'\\') => Cow::Borrowed(plain),
+        // A key written with escapes is compared as what it means. Not a string: the parser will say so.
+        _ => Cow::Owned(serde_json::from_slice::<String>(quoted).unwrap_or_default().into_bytes()),
+    };
+    let siblings = keys.get(first..).unwrap_or_default();
+    if siblings.contains(&key) {
+        return Err(Refused::Twice(String::from_utf8_lossy(&key).into_owned()));
+    }
+    if siblings.len() == MEMBERS_MAX {
+        return Err(Refused::TooWide);
+    }
+    keys.push(key);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn x41_p55_depth_and_twin_keys_are_refused_and_nothing_else() {
+        let deep = |n: usize| "[".repeat(n) + &"]".repeat(n);
+        let wide = format!("{{{}}}", (0..65).map(|i| format!("\"k{i}\":0")).collect::<Vec<_>>().join(","));
+        let twice = |key: &str| Err(Refused::Twice(key.into()));
+        for (text, verdict) in [
+            (deep(64), Ok(())),
+            (deep(65), Err(Refused::TooDeep)),
+            ("[".repeat(100_000), Err(Refused::TooDeep)),
+            (r#"{"id":1,"method":"a","id":2}"#.into(), twice("id")),
+            (r#"{"method":"a","\u006dethod":"b"}"#.into(), twice("method")),
+            (r#"{"params":{"name":1,"name":2}}"#.into(), twice("name")),
+            (r#"{"params":{"_meta":{"a":1,"a":2}}}"#.into(), twice("a")),
+            (r#"[{"id":1},{"id":2}]"#.into(), Ok(())),
+            (r#"[{"id":1,"id":2}]"#.into(), twice("id")),
+            (r#"{"params":{"arguments":{"a":1,"a":2}}}"#.into(), Ok(())),
+            (r#"{"result":{"a":1,"a":2}}"#.into(), Ok(())),
+            (r#"{"id":"{\"id\":1,","method":"]]]"}"#.into(), Ok(())),
+            (wide, Err(Refused::TooWide)),
+            (r#"{"id"#.into(), Ok(())),
+            (r#"{"a\"#.into(), Ok(())),
+        ] {
+            assert_eq!(check(text.as_bytes()), verdict, "{}", &text[..text.len().min(80)]);
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! What part of HTTP/1.1 we speak, over `httparse`. No I/O: bytes in, decisions and bytes out.
+//!
+//! `head` reads a request line with its headers and decides where the body ends; `body` frames one request
+//! after the other out of a buffer; `response` writes answers.
+
+pub(crate) mod body;
+pub(crate) mod head;
+pub(crate) mod response;

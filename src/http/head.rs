@@ -1,0 +1,414 @@
+//! Request line and headers (RFC 9112, sections 2 to 6), over `httparse`.
+//!
+//! One decision is made here and nowhere else: where the body ends. A request whose headers leave that open
+//! (two lengths, a length and chunked, an unknown coding) is refused, because the proxy in front of us may
+//! have decided otherwise. Refused as well: what a lenient parser accepts and another reads differently
+//! (bare LF, folded lines, control bytes, two Host lines). This file knows nothing of MCP but the names of
+//! the headers it looks at.
+
+use std::mem::MaybeUninit;
+
+use super::response::Rejection;
+use crate::limits::Limits;
+
+/// Where the body ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Framing {
+    Length(usize),
+    Chunked,
+}
+
+/// A request's line and the headers we know. Borrows from the read buffer.
+#[derive(Debug)]
+pub(crate) struct Head<'b> {
+    pub(crate) method: &'b str,
+    /// The path alone, without query.
+    pub(crate) path: &'b str,
+    pub(crate) query: Option<&'b str>,
+    /// The authority of an absolute-form target; it wins over `Host`, so it is checked like it.
+    pub(crate) authority: Option<&'b str>,
+    pub(crate) http_1_0: bool,
+    pub(crate) framing: Framing,
+    /// The client waits for `100 Continue` before it sends the body.
+    pub(crate) expects_continue: bool,
+    /// The client asked for the end of the connection, or its version has no other.
+    pub(crate) close: bool,
+    pub(crate) host: Option<&'b str>,
+    pub(crate) origin: Option<&'b str>,
+    pub(crate) authorization: Option<&'b str>,
+    pub(crate) content_type: Option<&'b str>,
+    pub(crate) accept: Accept,
+    pub(crate) session: Option<&'b str>,
+    pub(crate) protocol_version: Option<&'b str>,
+    pub(crate) last_event_id: Option<&'b str>,
+    pub(crate) requested_headers: Option<&'b str>,
+    pub(crate) forwarded_for: Option<&'b str>,
+    pub(crate) forwarded_prefix: Option<&'b str>,
+    /// The request shows that it came through a proxy.
+    pub(crate) proxied: bool,
+    mcp_method: Option<&'b str>,
+    mcp_name: Option<&'b str>,
+    transfer_encoding: Option<&'b str>,
+    content_length: Option<&'b str>,
+    connection_close: bool,
+    connection_keep_alive: bool,
+    expect: Option<&'b str>,
+}
+
+/// What kinds of answer the client takes (G-10).
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Accept {
+    stated: bool,
+    json: Option<bool>,
+    events: Option<bool>,
+    application: Option<bool>,
+    text: Option<bool>,
+    any: Option<bool>,
+}
+
+impl Accept {
+    pub(crate) fn json(&self) -> bool {
+        !self.stated || self.json.or(self.application).or(self.any).unwrap_or(false)
+    }
+
+    pub(crate) fn events(&self) -> bool {
+        !self.stated || self.events.or(self.text).or(self.any).unwrap_or(false)
+    }
+
+    /// Did the client itself name the event stream? A mere `*/*` gets JSON.
+    pub(crate) fn asks_for_events(&self) -> bool {
+        self.events.or(self.text).unwrap_or(false)
+    }
+
+    fn add(&mut self, line: &str) {
+        self.stated = true;
+        for range in line.split(',') {
+            let mut parts = range.split(';').map(str::trim);
+            let name = parts.next().unwrap_or_default();
+            let excluded = parts.any(|parameter| {
+                let value = parameter.strip_prefix("q=").or_else(|| parameter.strip_prefix("Q="));
+                value.is_some_and(|q| q.trim().parse::<f32>().is_ok_and(|q| q <= 0.0))
+            });
+            let slot = match name.to_ascii_lowercase().as_str() {
+                "application/json" => &mut self.json,
+                "text/event-stream" => &mut self.events,
+                "application/*" => &mut self.application,
+                "text/*" => &mut self.text,
+                "*/*" => &mut self.any,
+                _ => continue,
+            };
+            *slot = Some(!excluded);
+        }
+    }
+}
+
+/// Where the head ends in `buffer`, counted behind its empty line; `from` is how far it was searched before.
+pub(crate) fn end(buffer: &[u8], from: usize) -> Option<usize> {
+    let from = from.saturating_sub(3);
+    let rest = buffer.get(from..)?;
+    rest.windows(4).position(|window| window == b"\r\n\r\n").map(|at| from + at + 4)
+}
+
+/// Reads a head that is whole: `bytes` ends with its empty line.
+///
+/// # Errors
+/// 400, 431, 501 or 505; the connection cannot be used after any of them.
+pub(crate) fn parse<'b>(bytes: &'b [u8], limits: &Limits) -> Result<Head<'b>, Rejection> {
+    let refuse = |status, message: &'static str| Err(Rejection::new(status, message).closing());
+    check_lines(bytes)?;
+    let mut headers = [MaybeUninit::uninit(); HEADERS_CEILING];
+    let mut request = httparse::Request::new(&mut []);
+    match request.parse_with_uninit_headers(bytes, &mut headers) {
+        Ok(httparse::Status::Complete(_)) => {}
+        Err(httparse::Error::TooManyHeaders) => return too_many_headers(HEADERS_CEILING.min(limits.headers_max)),
+        Err(httparse::Error::Version) => return refuse(505, "only HTTP/1.0 and HTTP/1.1 are spoken here"),
+        _ => return refuse(400, "the request line or a header is malformed"),
+    }
+    if request.headers.len() > limits.headers_max {
+        return too_many_headers(limits.headers_max);
+    }
+    let http_1_0 = request.version == Some(0);
+    let mut head = Head::new(request.method.unwrap_or_default(), http_1_0);
+    head.target(request.path.unwrap_or_default())?;
+    for header in request.headers.iter() {
+        head.header(header.name, header.value)?;
+    }
+    head.settle()?;
+    Ok(head)
+}
+
+/// More header lines than this do not fit on the stack, whatever `headers_max` says.
+const HEADERS_CEILING: usize = 128;
+
+fn too_many_headers<T>(most: usize) -> Result<T, Rejection> {
+    Err(Rejection::new(431, format!("more than {most} header lines (limit headers_max)")).closing())
+}
+
+/// Refuses what `httparse` lets pass: lines that end in a bare LF and lines that go on with white space.
+fn check_lines(bytes: &[u8]) -> Result<(), Rejection> {
+    let mut before = 0;
+    for (at, &byte) in bytes.iter().enumerate() {
+        if byte == b'\n' {
+            if before != b'\r' {
+                return Err(Rejection::new(400, "a header line ends in LF without CR").closing());
+            }
+            if matches!(bytes.get(at + 1), Some(b' ' | b'\t')) {
+                return Err(Rejection::new(400, "a header line is folded or begins with white space").closing());
+            }
+        } else if before == b'\r' {
+            return Err(Rejection::new(400, "a header line has CR without LF").closing());
+        }
+        before = byte;
+    }
+    Ok(())
+}
+
+impl<'b> Head<'b> {
+    fn new(method: &'b str, http_1_0: bool) -> Head<'b> {
+        Head {
+            method,
+            path: "",
+            query: None,
+            authority: None,
+            http_1_0,
+            framing: Framing::Length(0),
+            expects_continue: false,
+            close: false,
+            host: None,
+            origin: None,
+            authorization: None,
+            content_type: None,
+            accept: Accept::default(),
+            session: None,
+            protocol_version: None,
+            last_event_id: None,
+            requested_headers: None,
+            forwarded_for: None,
+            forwarded_prefix: None,
+            proxied: false,
+            mcp_method: None,
+            mcp_name: None,
+            transfer_encoding: None,
+            content_length: None,
+            connection_close: false,
+            connection_keep_alive: false,
+            expect: None,
+        }
+    }
+
+    fn target(&mut self, target: &'b str) -> Result<(), Rejection> {
+        let rest = match target.as_bytes().first() {
+            Some(b'/') => target,
+            _ if target == "*" && self.method == "OPTIONS" => target,
+            _ => {
+                let malformed = || Rejection::new(400, "the request target is neither a path nor an http URL").closing();
+                let scheme = target.get(..7).filter(|scheme| scheme.eq_ignore_ascii_case("http://"));
+                let rest = scheme.and_then(|_| target.get(7..)).ok_or_else(malformed)?;
+                let slash = rest.find(['/', '?']).unwrap_or(rest.len());
+                let (authority, rest) = rest.split_at(slash);
+                if authority.is_empty() || authority.contains('@') {
+                    return Err(malformed());
+                }
+                self.authority = Some(authority);
+                if rest.is_empty() { "/" } else { rest }
+            }
+        };
+        (self.path, self.query) = match rest.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (rest, None),
+        };
+        Ok(())
+    }
+
+    fn header(&mut self, name: &'b str, value: &'b [u8]) -> Result<(), Rejection> {
+        let Some(slot) = self.slot(name) else { return self.listed_header(name, value) };
+        if slot.is_some() {
+            return Err(Rejection::new(400, format!("more than one {name} header")).closing());
+        }
+        *slot = Some(text(name, value)?);
+        Ok(())
+    }
+
+    /// Where the value of a header goes that may stand only once (G-18).
+    fn slot(&mut self, name: &str) -> Option<&mut Option<&'b str>> {
+        let is = |known: &str| name.eq_ignore_ascii_case(known);
+        // By length first: a request has a dozen headers, and most are none of these.
+        Some(match name.len() {
+            4 if is("host") => &mut self.host,
+            6 if is("origin") => &mut self.origin,
+            6 if is("expect") => &mut self.expect,
+            8 if is("mcp-name") => &mut self.mcp_name,
+            10 if is("mcp-method") => &mut self.mcp_method,
+            12 if is("content-type") => &mut self.content_type,
+            13 if is("authorization") => &mut self.authorization,
+            13 if is("last-event-id") => &mut self.last_event_id,
+            14 if is("content-length") => &mut self.content_length,
+            14 if is("mcp-session-id") => &mut self.session,
+            17 if is("transfer-encoding") => &mut self.transfer_encoding,
+            18 if is("x-forwarded-prefix") => &mut self.forwarded_prefix,
+            20 if is("mcp-protocol-version") => &mut self.protocol_version,
+            30 if is("access-control-request-headers") => &mut self.requested_headers,
+            _ => return None,
+        })
+    }
+
+    /// Headers that may stand several times.
+    fn listed_header(&mut self, name: &'b str, value: &'b [u8]) -> Result<(), Rejection> {
+        let is = |known: &str| name.eq_ignore_ascii_case(known);
+        match name.len() {
+            6 if is("accept") => self.accept.add(text(name, value)?),
+            10 if is("connection") => {
+                for option in text(name, value)?.split(',').map(str::trim) {
+                    self.connection_close |= option.eq_ignore_ascii_case("close");
+                    self.connection_keep_alive |= option.eq_ignore_ascii_case("keep-alive");
+                }
+            }
+            15 if is("x-forwarded-for") => {
+                self.proxied = true;
+                self.forwarded_for = Some(text(name, value)?);
+            }
+            3 if is("via") => self.proxied = true,
+            9 if is("forwarded") => self.proxied = true,
+            _ if name.get(..12).is_some_and(|start| start.eq_ignore_ascii_case("x-forwarded-")) => self.proxied = true,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Decides what follows from all headers together.
+    fn settle(&mut self) -> Result<(), Rejection> {
+        let refuse = |status, message: &'static str| Err(Rejection::new(status, message).closing());
+        self.proxied |= self.forwarded_prefix.is_some();
+        if self.host.is_none() && !self.http_1_0 {
+            return refuse(400, "an HTTP/1.1 request needs a Host header");
+        }
+        self.close = self.connection_close || (self.http_1_0 && !self.connection_keep_alive);
+        self.framing = match (self.transfer_encoding, self.content_length) {
+            (None, None) => Framing::Length(0),
+            (Some(_), Some(_)) => return refuse(400, "Content-Length and Transfer-Encoding exclude each other"),
+            (Some(_), None) if self.http_1_0 => return refuse(400, "HTTP/1.0 has no Transfer-Encoding"),
+            (Some(coding), None) if coding.eq_ignore_ascii_case("chunked") => Framing::Chunked,
+            (Some(_), None) => return refuse(501, "the only Transfer-Encoding understood here is chunked, alone"),
+            (None, Some(digits)) => Framing::Length(length(digits)?),
+        };
+        self.expects_continue = match self.expect {
+            None => false,
+            Some(expected) if expected.eq_ignore_ascii_case("100-continue") => !self.http_1_0,
+            Some(_) => return refuse(417, "the only expectation met here is 100-continue"),
+        };
+        Ok(())
+    }
+}
+
+fn length(digits: &str) -> Result<usize, Rejection> {
+    let plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    // More than 18 digits cannot be a length; `parse` alone would also take a sign.
+    let parsed = if plain && digits.len() <= 18 { digits.parse().ok() } else { None };
+    match parsed {
+        Some(length) => Ok(length),
+        None if plain => Ok(usize::MAX),
+        None => Err(Rejection::new(400, "Content-Length: expected digits").closing()),
+    }
+}
+
+fn text<'b>(name: &str, value: &'b [u8]) -> Result<&'b str, Rejection> {
+    match std::str::from_utf8(value) {
+        Ok(text) => Ok(text.trim_matches([' ', '\t'])),
+        Err(_) => Err(Rejection::new(400, format!("the value of {name} is not UTF-8")).closing()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> Result<Head<'_>, u16> {
+        parse(text.as_bytes(), &Limits::default()).map_err(|rejection| {
+            assert!(rejection.close, "{text:?}: nothing after a bad head can be trusted");
+            rejection.status
+        })
+    }
+
+    #[test]
+    fn ambiguous_or_malformed_heads_are_refused() {
+        for (lines, status) in [
+            ("POST /mcp HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n", 400),
+            ("POST /mcp HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
+            ("POST /mcp HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
+            ("POST /mcp HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", 501),
+            ("POST /mcp HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n", 501),
+            ("POST /mcp HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
+            ("POST /mcp HTTP/1.1\r\nHost: a\r\nContent-Length: +1\r\n\r\n", 400),
+            ("POST /mcp HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n", 400),
+            ("POST /mcp HTTP/1.1\r\nHost: a\r\nContent-Length: 1,1\r\n\r\n", 400),
+            ("POST /mcp HTTP/1.1\r\nHost: a\r\nContent-Length:\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\n\r\n", 400),
+            ("GET / HTTP/1.1\nHost: a\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost: a\nX: b\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost: a\r\nX: b\r\n c\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost: a\rX: b\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost: a\0\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost : a\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\n Host: a\r\n\r\n", 400),
+            ("GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505),
+            ("GET / HTTP/1.1\r\nHost: a\r\nExpect: more\r\n\r\n", 417),
+            ("GET ftp://a/ HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+            ("GET http:/// HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+            ("GET http://u@a/ HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+            ("CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+            ("PRI * HTTP/2.0\r\n\r\n", 505),
+            ("GET / HTTP/1.1\r\nHost: a\r\nMcp-Session-Id: a\r\nmcp-session-id: b\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost: a\r\nAuthorization: a\r\nAuthorization: b\r\n\r\n", 400),
+        ] {
+            assert_eq!(parsed(lines).err(), Some(status), "{lines:?}");
+        }
+        let many = format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "X: 1\r\n".repeat(100));
+        assert_eq!(parsed(&many).err(), Some(431));
+    }
+
+    #[test]
+    fn targets_lengths_and_connection_options_are_read() {
+        let head = parsed("POST http://fw:80/mcp?x=1 HTTP/1.1\r\nhOST: fw\r\nContent-Length: 7\r\n\r\n").unwrap();
+        assert_eq!((head.path, head.query, head.authority), ("/mcp", Some("x=1"), Some("fw:80")));
+        assert_eq!((head.framing, head.close), (Framing::Length(7), false));
+        let head = parsed("GET http://fw?x HTTP/1.0\r\n\r\n").unwrap();
+        assert_eq!((head.path, head.query, head.close), ("", Some("x"), true));
+        let head = parsed("GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n").unwrap();
+        assert!(!head.close);
+        let head = parsed("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999999999\r\n\r\n").unwrap();
+        assert_eq!(head.framing, Framing::Length(usize::MAX), "too large, which is 413 and not 400");
+        let head = parsed("GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\r\n").unwrap();
+        assert!(!head.close, "P51: an upgrade offer is ignored");
+    }
+
+    #[test]
+    fn p49_accept_is_read_leniently() {
+        for (line, json, events, asks) in [
+            ("", true, true, false),
+            ("Accept: */*\r\n", true, true, false),
+            ("Accept: application/json, text/event-stream\r\n", true, true, true),
+            ("Accept: text/event-stream, application/json;q=0.9\r\n", true, true, true),
+            ("Accept: application/json\r\nAccept: text/event-stream\r\n", true, true, true),
+            ("Accept: application/json\r\n", true, false, false),
+            ("Accept: application/*\r\n", true, false, false),
+            ("Accept: TEXT/Event-Stream\r\n", false, true, true),
+            ("Accept: text/*\r\n", false, true, true),
+            ("Accept: */*, application/json;q=0\r\n", false, true, false),
+            ("Accept: text/html\r\n", false, false, false),
+        ] {
+            let text = format!("GET / HTTP/1.1\r\nHost: a\r\n{line}\r\n");
+            let accept = parsed(&text).unwrap().accept;
+            assert_eq!((accept.json(), accept.events(), accept.asks_for_events()), (json, events, asks), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_head_is_found_however_it_was_cut() {
+        let text = b"GET / HTTP/1.1\r\nHost: a\r\n\r\nbody";
+        for cut in 0..text.len() {
+            let searched = end(&text[..cut], 0).map_or(cut, |_| 0);
+            assert_eq!(end(text, searched), Some(27), "cut at {cut}");
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! Answers to bytes: one writer for whole answers, one for the head of a stream.
+//!
+//! Every error is a [`Rejection`], and this is the only place where one becomes bytes: a status, a JSON-RPC
+//! body that names cause and remedy (G-21), and the headers that go with the status. No answer ever has a
+//! `Location`.
+
+use std::borrow::Cow;
+use std::io::Write;
+
+use crate::jsonrpc::{self, RequestId};
+
+/// A request that is refused.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Rejection {
+    pub(crate) status: u16,
+    pub(crate) code: i32,
+    pub(crate) message: Cow<'static, str>,
+    /// The request's id, where it is known and helps.
+    pub(crate) id: Option<RequestId>,
+    /// JSON for the error's `data`.
+    pub(crate) data: Option<String>,
+    /// `Allow`, `Retry-After` or `WWW-Authenticate`, by status.
+    pub(crate) header: Option<(&'static str, &'static str)>,
+    /// The connection cannot be used further: where the next request begins is unknown.
+    pub(crate) close: bool,
+}
+
+impl Rejection {
+    pub(crate) fn new(status: u16, message: impl Into<Cow<'static, str>>) -> Rejection {
+        let code = if status >= 500 { jsonrpc::INTERNAL_ERROR } else { jsonrpc::INVALID_REQUEST };
+        let header = match status {
+            503 => Some(("retry-after", "1")),
+            401 => Some(("www-authenticate", "Bearer")),
+            _ => None,
+        };
+        Rejection { status, code, message: message.into(), id: None, data: None, header, close: false }
+    }
+
+    pub(crate) fn method(allow: &'static str, message: impl Into<Cow<'static, str>>) -> Rejection {
+        Rejection { header: Some(("allow", allow)), ..Rejection::new(405, message) }
+    }
+
+    /// The refusal of a request whose id is known.
+    pub(crate) fn of(mut self, id: &RequestId) -> Rejection {
+        self.id = Some(id.clone());
+        self
+    }
+
+    pub(crate) fn closing(mut self) -> Rejection {
+        self.close = true;
+        self
+    }
+}
+
+impl From<jsonrpc::Error> for Rejection {
+    fn from(error: jsonrpc::Error) -> Rejection {
+        Rejection { code: error.code, ..Rejection::new(400, error.message) }
+    }
+}
+
+/// What all answers on one connection have in common.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Manner {
+    /// HTTP/1.0: no chunks, and the version stands in the answer.
+    pub(crate) http_1_0: bool,
+    /// The connection ends after this answer.
+    pub(crate) close: bool,
+    /// Only the head is wanted.
+    pub(crate) head_only: bool,
+    /// The request's `Origin`, if it is an allowed one.
+    pub(crate) origin: Option<Box<str>>,
+}
+
+/// Appends a whole answer with its body.
+pub(crate) fn whole(
+    out: &mut Vec<u8>,
+    status: u16,
+    media_type: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+    manner: &Manner,
+) {
+    status_line(out, status, manner);
+    if !media_type.is_empty() {
+        field(out, "content-type", media_type);
+    }
+    field(out, "cache-control", "no-store");
+    headers.iter().for_each(|(name, value)| field(out, name, value));
+    if status != 204 {
+        out.extend_from_slice(b"content-length: ");
+        jsonrpc::write_integer(out, body.len() as i64);
+        out.extend_from_slice(b"\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+    if !manner.head_only {
+        out.extend_from_slice(body);
+    }
+}
+
+/// Appends a refusal.
+pub(crate) fn rejection(out: &mut Vec<u8>, rejection: &Rejection, manner: &Manner) {
+    let mut body = Vec::with_capacity(128);
+    let error = jsonrpc::Error::new(rejection.code, rejection.message.clone());
+    jsonrpc::write_error(&mut body, rejection.id.as_ref(), &error, rejection.data.as_deref());
+    let headers: &[(&str, &str)] = rejection.header.as_ref().map_or(&[], std::slice::from_ref);
+    let manner = Manner { close: manner.close || rejection.close, ..manner.clone() };
+    whole(out, rejection.status, "application/json", headers, &body, &manner);
+}
+
+/// Appends the head of an event stream (T-8, P57).
+pub(crate) fn stream_head(out: &mut Vec<u8>, headers: &[(&str, &str)], manner: &Manner) {
+    status_line(out, 200, manner);
+    field(out, "content-type", "text/event-stream");
+    field(out, "cache-control", "no-cache, no-transform");
+    field(out, "x-accel-buffering", "no");
+    headers.iter().for_each(|(name, value)| field(out, name, value));
+    if !manner.http_1_0 {
+        field(out, "transfer-encoding", "chunked");
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends `bytes` as one chunk, or bare where the client knows no chunks.
+pub(crate) fn chunk(out: &mut Vec<u8>, bytes: &[u8], http_1_0: bool) {
+    if http_1_0 {
+        out.extend_from_slice(bytes);
+        return;
+    }
+    // Writing to a vector cannot fail.
+    let _ = write!(out, "{:x}\r\n", bytes.len());
+    out.extend_from_slice(bytes);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// The end of a chunked body.
+pub(crate) const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+/// Tells a waiting client to go on with its body.
+pub(crate) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+fn status_line(out: &mut Vec<u8>, status: u16, manner: &Manner) {
+    out.extend_from_slice(if manner.http_1_0 { b"HTTP/1.0 " } else { b"HTTP/1.1 " });
+    jsonrpc::write_integer(out, status.into());
+    out.push(b' ');
+    out.extend_from_slice(reason(status).as_bytes());
+    out.extend_from_slice(b"\r\n");
+    if manner.close {
+        field(out, "connection", "close");
+    } else if manner.http_1_0 {
+        field(out, "connection", "keep-alive");
+    }
+    if let Some(origin) = &manner.origin {
+        field(out, "access-control-allow-origin", origin);
+        field(out, "vary", "Origin");
+        field(out, "access-control-expose-headers", "Mcp-Session-Id, WWW-Authenticate, MCP-Protocol-Version, Retry-After");
+    }
+}
+
+/// Appends one header line. Values come from us or were checked at the door: no line ends in them.
+fn field(out: &mut Vec<u8>, name: &str, value: &str) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value.as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
+fn reason(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        202 => "Accepted",
+        204 => "No Content",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        406 => "Not Acceptable",
+        408 => "Request Timeout",
+        413 => "Content Too Large",
+        415 => "Unsupported Media Type",
+        417 => "Expectation Failed",
+        431 => "Request Header Fields Too Large",
+        500 => "Internal Server Error",
+        501 => "Not Implemented",
+        503 => "Service Unavailable",
+        505 => "HTTP Version Not Supported",
+        _ => "Unknown",
+    }
+}

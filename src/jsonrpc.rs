@@ -1,0 +1,348 @@
+//! JSON-RPC 2.0: from text to messages, and from answers back to text.
+//!
+//! Decided here: what a message is (X-40: `"id": null` is a bad request, no `id` is a notification) and
+//! what an id is (a string or a whole number, echoed with its type and all its digits, G-13). `params`
+//! stay text; whoever needs them reads them.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::door;
+
+/// The id of a request: a string or a whole number of any size.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum RequestId {
+    /// A number that fits.
+    Integer(i64),
+    /// The digits of a number that does not.
+    Large(Box<str>),
+    /// A string; `"1"` is not `1`.
+    String(Box<str>),
+}
+
+impl RequestId {
+    /// Longest text of an id; nobody needs more, and it is echoed in every message about the call.
+    const BYTES_MAX: usize = 256;
+
+    pub(crate) fn read(raw: &RawValue) -> Option<RequestId> {
+        let text = raw.get();
+        if text.len() > RequestId::BYTES_MAX {
+            return None;
+        }
+        if text.starts_with('"') {
+            return serde_json::from_str::<String>(text).ok().map(|text| RequestId::String(text.into()));
+        }
+        let digits = text.strip_prefix('-').unwrap_or(text);
+        if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            return None;
+        }
+        Some(match text.parse() {
+            // "-0" would come back as "0".
+            Ok(number) if text != "-0" => RequestId::Integer(number),
+            _ => RequestId::Large(text.into()),
+        })
+    }
+
+    /// Appends the id as JSON.
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            RequestId::Integer(number) => write_integer(out, *number),
+            RequestId::Large(digits) => out.extend_from_slice(digits.as_bytes()),
+            RequestId::String(text) => write_string(out, text),
+        }
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = Vec::new();
+        self.write(&mut out);
+        f.write_str(&String::from_utf8_lossy(&out))
+    }
+}
+
+/// One message from the client. Borrows from the request's body.
+#[derive(Debug)]
+pub(crate) enum Message<'a> {
+    Request { id: RequestId, method: std::borrow::Cow<'a, str>, params: Option<&'a RawValue> },
+    Notification { method: std::borrow::Cow<'a, str>, params: Option<&'a RawValue> },
+    /// An answer to a request of ours. This version of the server sends none, so it is only accepted.
+    Response,
+}
+
+/// What a body holds.
+#[derive(Debug)]
+pub(crate) enum Body<'a> {
+    One(Message<'a>),
+    Batch(Vec<Message<'a>>),
+}
+
+/// A JSON-RPC error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Error {
+    /// One of the codes of JSON-RPC or MCP.
+    pub code: i32,
+    /// One sentence that names the cause and, where there is one, the remedy.
+    pub message: String,
+}
+
+pub(crate) const PARSE_ERROR: i32 = -32700;
+pub(crate) const INVALID_REQUEST: i32 = -32600;
+pub(crate) const METHOD_NOT_FOUND: i32 = -32601;
+pub(crate) const INVALID_PARAMS: i32 = -32602;
+pub(crate) const INTERNAL_ERROR: i32 = -32603;
+/// How a cancelled Streamable HTTP request ends (F-90); outside the range that JSON-RPC reserves.
+pub(crate) const CANCELLED: i32 = -32800;
+
+impl Error {
+    pub(crate) fn new(code: i32, message: impl Into<String>) -> Error {
+        Error { code, message: message.into() }
+    }
+
+    pub(crate) fn invalid_request(message: impl Into<String>) -> Error {
+        Error::new(INVALID_REQUEST, message)
+    }
+
+    pub(crate) fn invalid_params(message: impl Into<String>) -> Error {
+        Error::new(INVALID_PARAMS, message)
+    }
+}
+
+/// The members of a message as they stand in the text. Every one of them present, if only as `null`,
+/// is `Some`: serde's own `Option` would make `"id": null` an absent id.
+#[derive(Deserialize)]
+struct Members<'a> {
+    #[serde(borrow, default, deserialize_with = "present")]
+    jsonrpc: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    id: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    method: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    params: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    result: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    error: Option<&'a RawValue>,
+}
+
+fn present<'de, D: serde::Deserializer<'de>>(de: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(de).map(Some)
+}
+
+/// Reads a request body.
+///
+/// # Errors
+/// −32700 if the text is not JSON or nests too deeply; −32600 if it is no message.
+pub(crate) fn parse(body: &[u8], batch_max: usize) -> Result<Body<'_>, Error> {
+    door::check(body).map_err(|refused| match refused {
+        door::Refused::TooDeep => Error::new(PARSE_ERROR, "JSON nested deeper than 64 levels"),
+        door::Refused::Twice(key) => Error::invalid_request(format!("key {key:?} stands twice in one object")),
+        door::Refused::TooWide => Error::invalid_request("more than 64 members in the message, its params or its _meta"),
+    })?;
+    let text = std::str::from_utf8(body).map_err(|_| Error::new(PARSE_ERROR, "the body is not UTF-8"))?;
+    if text.trim_start_matches([' ', '\t', '\r', '\n']).starts_with('[') {
+        let parts: Vec<&RawValue> = serde_json::from_str(text).map_err(|e| not_json(&e))?;
+        if parts.is_empty() {
+            return Err(Error::invalid_request("an empty array is no message"));
+        }
+        if parts.len() > batch_max {
+            return Err(Error::invalid_request(format!("a batch of {} messages; at most {batch_max}", parts.len())));
+        }
+        return parts.into_iter().map(|part| message(part.get())).collect::<Result<_, _>>().map(Body::Batch);
+    }
+    message(text).map(Body::One)
+}
+
+fn not_json(error: &serde_json::Error) -> Error {
+    Error::new(PARSE_ERROR, format!("not JSON: {error}"))
+}
+
+fn message(text: &str) -> Result<Message<'_>, Error> {
+    let members: Members<'_> = serde_json::from_str(text).map_err(|error| match error.classify() {
+        serde_json::error::Category::Data => Error::invalid_request("a message is a JSON object"),
+        _ => not_json(&error),
+    })?;
+    if members.jsonrpc.is_none_or(|raw| raw.get() != "\"2.0\"") {
+        return Err(Error::invalid_request("\"jsonrpc\": expected \"2.0\""));
+    }
+    let id = match members.id {
+        Some(raw) => Some(RequestId::read(raw).ok_or_else(|| {
+            Error::invalid_request("\"id\": expected a string or a whole number (at most 256 bytes), not null or a fraction")
+        })?),
+        None => None,
+    };
+    let Some(method) = members.method else {
+        return match (members.result, members.error) {
+            (Some(_), None) | (None, Some(_)) if id.is_some() => Ok(Message::Response),
+            _ => Err(Error::invalid_request("expected \"method\", or \"id\" with either \"result\" or \"error\"")),
+        };
+    };
+    let method = read_string(method).ok_or_else(|| Error::invalid_request("\"method\": expected a string"))?;
+    let params = members.params.filter(|raw| raw.get() != "null");
+    Ok(match id {
+        Some(id) => Message::Request { id, method, params },
+        None => Message::Notification { method, params },
+    })
+}
+
+/// A JSON string, borrowed if it has no escapes.
+fn read_string(raw: &RawValue) -> Option<std::borrow::Cow<'_, str>> {
+    let text = raw.get();
+    let inner = text.strip_prefix('"')?.strip_suffix('"')?;
+    if inner.contains('\\') {
+        return serde_json::from_str::<String>(text).ok().map(Into::into);
+    }
+    Some(inner.into())
+}
+
+/// Appends the answer to `id`; `result` writes the result's JSON.
+pub(crate) fn write_result(out: &mut Vec<u8>, id: &RequestId, result: impl FnOnce(&mut Vec<u8>)) {
+    out.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
+    id.write(out);
+    out.extend_from_slice(b",\"result\":");
+    result(out);
+    out.push(b'}');
+}
+
+/// Appends an error, with `null` for an id that could not be read (G-15).
+pub(crate) fn write_error(out: &mut Vec<u8>, id: Option<&RequestId>, error: &Error, data: Option<&str>) {
+    out.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
+    match id {
+        Some(id) => id.write(out),
+        None => out.extend_from_slice(b"null"),
+    }
+    out.extend_from_slice(b",\"error\":{\"code\":");
+    write_integer(out, error.code.into());
+    out.extend_from_slice(b",\"message\":");
+    write_string(out, &error.message);
+    if let Some(data) = data {
+        out.extend_from_slice(b",\"data\":");
+        out.extend_from_slice(data.as_bytes());
+    }
+    out.extend_from_slice(b"}}");
+}
+
+/// Appends a notification; `params` is JSON.
+pub(crate) fn write_notification(out: &mut Vec<u8>, method: &str, params: &[u8]) {
+    out.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"method\":");
+    write_string(out, method);
+    if !params.is_empty() {
+        out.extend_from_slice(b",\"params\":");
+        out.extend_from_slice(params);
+    }
+    out.push(b'}');
+}
+
+/// Appends `text` as a JSON string.
+pub(crate) fn write_string(out: &mut Vec<u8>, text: &str) {
+    write_json(out, text);
+}
+
+/// Appends `value` as JSON. A value that cannot be written (a map with keys that are no strings) becomes `null`.
+pub(crate) fn write_json(out: &mut Vec<u8>, value: &(impl serde::Serialize + ?Sized)) {
+    let start = out.len();
+    if serde_json::to_writer(&mut *out, value).is_err() {
+        out.truncate(start);
+        out.extend_from_slice(b"null");
+    }
+}
+
+/// Appends a whole number.
+pub(crate) fn write_integer(out: &mut Vec<u8>, number: i64) {
+    write_json(out, &number);
+}
+
+/// Makes JSON text safe for one line of an event stream (P47).
+///
+/// Line breaks that stand between tokens become blanks. U+0085, U+2028 and U+2029 are legal in JSON
+/// strings, but several clients split lines at them; they are written as escapes. They can stand only in
+/// strings, so the text keeps its meaning.
+pub(crate) fn one_line(text: Vec<u8>) -> Vec<u8> {
+    let suspicious = |byte: &u8| matches!(byte, b'\n' | b'\r' | 0xC2 | 0xE2);
+    let Some(first) = text.iter().position(suspicious) else { return text };
+    let mut out = Vec::with_capacity(text.len() + 16);
+    out.extend_from_slice(&text[..first]);
+    let mut rest = &text[first..];
+    loop {
+        rest = match rest {
+            [] => return out,
+            [b'\n' | b'\r', rest @ ..] => {
+                out.push(b' ');
+                rest
+            }
+            [0xC2, 0x85, rest @ ..] => {
+                out.extend_from_slice(b"\\u0085");
+                rest
+            }
+            [0xE2, 0x80, last @ (0xA8 | 0xA9), rest @ ..] => {
+                out.extend_from_slice(if *last == 0xA8 { b"\\u2028" } else { b"\\u2029" });
+                rest
+            }
+            [byte, rest @ ..] => {
+                out.push(*byte);
+                rest
+            }
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn g13_g14_ids_come_back_with_their_type_and_digits_and_others_are_refused() {
+        for id in ["0", "1", "-7", "\"1\"", "\"\"", "9223372036854775807", "123456789012345678901234567890", "-0"] {
+            let text = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"ping"}}"#);
+            let Ok(Body::One(Message::Request { id: read, .. })) = parse(text.as_bytes(), 1) else { panic!("{id}") };
+            assert_eq!(read.to_string(), id);
+        }
+        for id in ["null", "1.5", "1e3", "{}", "[]", "true"] {
+            let text = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"ping"}}"#);
+            assert_eq!(parse(text.as_bytes(), 1).expect_err(id).code, INVALID_REQUEST, "{id}");
+        }
+        let long = format!(r#"{{"jsonrpc":"2.0","id":{},"method":"ping"}}"#, "9".repeat(1 << 20));
+        assert_eq!(parse(long.as_bytes(), 1).expect_err("long").code, INVALID_REQUEST);
+    }
+
+    #[test]
+    fn bodies_that_are_no_message_are_refused_with_the_right_code() {
+        for (text, code) in [
+            ("", PARSE_ERROR),
+            ("{", PARSE_ERROR),
+            ("\u{feff}{}", PARSE_ERROR),
+            ("nul", PARSE_ERROR),
+            ("1e400", PARSE_ERROR),
+            ("null", INVALID_REQUEST),
+            ("\"x\"", INVALID_REQUEST),
+            ("{}", INVALID_REQUEST),
+            ("[]", INVALID_REQUEST),
+            ("[1]", INVALID_REQUEST),
+            (r#"{"jsonrpc":"1.0","id":1,"method":"a"}"#, INVALID_REQUEST),
+            (r#"{"jsonrpc":"2.0","id":1,"method":5}"#, INVALID_REQUEST),
+            (r#"{"jsonrpc":"2.0","id":1}"#, INVALID_REQUEST),
+            (r#"{"jsonrpc":"2.0","id":1,"result":1,"error":{}}"#, INVALID_REQUEST),
+            (r#"{"jsonrpc":"2.0","id":1,"method":"a"} x"#, PARSE_ERROR),
+            (r#"{"jsonrpc":"2.0","id":1,"method":"a\ud800"}"#, INVALID_REQUEST),
+        ] {
+            assert_eq!(parse(text.as_bytes(), 4).expect_err(text).code, code, "{text}");
+        }
+        let batch = format!("[{}]", [r#"{"jsonrpc":"2.0","method":"a"}"#; 5].join(","));
+        assert!(parse(batch.as_bytes(), 4).is_err(), "longer than the limit");
+        assert!(matches!(parse(batch.as_bytes(), 5), Ok(Body::Batch(messages)) if messages.len() == 5));
+    }
+
+    #[test]
+    fn p47_no_raw_line_separator_reaches_the_wire_and_the_text_means_the_same() {
+        let text = "a\u{2028}b\u{2029}c\u{85}d\u{b}e\u{c}f\u{1c}g é €";
+        let mut json = Vec::new();
+        write_string(&mut json, text);
+        json.extend_from_slice(b"\r\n");
+        let line = one_line(json);
+        assert!(!String::from_utf8_lossy(&line).contains(['\u{2028}', '\u{2029}', '\u{85}', '\u{1c}', '\n', '\r']));
+        assert_eq!(serde_json::from_slice::<String>(&line).unwrap(), text);
+    }
+}

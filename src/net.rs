@@ -1,0 +1,13 @@
+//! The shell: the only place that touches sockets, spawns tasks, makes ids and reads the clock for others.
+//!
+//! One task per listener, one per connection, one per call that is not ready at once. They share a [`Shell`]
+//! and reach the executor through a weak pointer: `Server::serve` owns it on its own stack, so dropping that
+//! future frees everything.
+
+pub(crate) mod answer;
+pub(crate) mod calls;
+pub(crate) mod connection;
+pub(crate) mod listen;
+pub(crate) mod pump;
+pub(crate) mod shell;
+pub(crate) mod socket;

@@ -1,0 +1,91 @@
+//! The answer to a POST whose calls take time: JSON if they end soon and quietly, else a stream (S-9).
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::Poll;
+
+use super::connection::{Link, Lost, write_answers};
+use super::shell::Wait;
+use crate::http::response::{self, Manner, Rejection};
+use crate::stream::Settled;
+use crate::transport::{Events, Exchange, First, Form};
+
+/// What became of the wait.
+enum Turn {
+    Json,
+    Stream,
+    Ended,
+    Lost,
+}
+
+impl Link {
+    /// Waits for the answers of an exchange and writes them; false if the connection is to end.
+    pub(super) async fn answer(&mut self, exchange: Exchange, manner: Manner) -> Result<bool, Lost> {
+        self.shell.wait_for(&self.presence, Wait::Answer, self.shell.now());
+        let mut out = self.shell.buffer();
+        match self.settle(&exchange).await {
+            Turn::Json => {
+                let answers = exchange.reply.take_answers();
+                write_answers(&mut out, &exchange, &answers, &manner);
+                if self.flush(&mut out).await.is_err() {
+                    answers.iter().for_each(|answer| exchange.reply.undeliverable(answer));
+                    return Err(Lost);
+                }
+            }
+            Turn::Ended => {
+                // the session ended while its request waited, and no head is out yet.
+                let cause = "the session ended before the answer; send initialize to begin a new one";
+                response::rejection(&mut out, &Rejection::new(404, cause), &manner);
+                self.flush(&mut out).await?;
+            }
+            Turn::Stream => return self.answer_as_stream(exchange, manner).await,
+            Turn::Lost => {
+                exchange.reply.abandon();
+                return Err(Lost);
+            }
+        }
+        self.shell.wait_for(&self.presence, Wait::Request, self.shell.now());
+        Ok(!manner.close && !self.half_closed)
+    }
+
+    async fn settle(&mut self, exchange: &Exchange) -> Turn {
+        let shell = self.shell.clone();
+        let mut silence = match exchange.form {
+            Form::Either => Some(shell.clock().sleep_until(shell.now() + shell.limits().stream_after)),
+            Form::Json => None,
+            Form::Events => return Turn::Stream,
+        };
+        std::future::poll_fn(|cx| {
+            match exchange.reply.poll_settled(cx) {
+                Poll::Ready(Settled::Answers) => return Poll::Ready(Turn::Json),
+                Poll::Ready(Settled::Messages) => return Poll::Ready(Turn::Stream),
+                Poll::Ready(Settled::Ended) => return Poll::Ready(Turn::Ended),
+                Poll::Pending => {}
+            }
+            // A cut means that the server stops for good; until then calls may finish.
+            if self.presence.poll_cut(cx.waker()).is_some() || self.poll_peer(cx).is_err() {
+                return Poll::Ready(Turn::Lost);
+            }
+            match &mut silence {
+                Some(silence) => Pin::new(silence).poll(cx).map(|()| Turn::Stream),
+                None => Poll::Pending,
+            }
+        })
+        .await
+    }
+
+    async fn answer_as_stream(&mut self, exchange: Exchange, manner: Manner) -> Result<bool, Lost> {
+        let Exchange { reply, session, session_header, primes, .. } = exchange;
+        let attachment = reply.attach(None);
+        {
+            let mut table = self.shell.table.borrow_mut();
+            table.stream_opened(session);
+            if let Some(session) = table.get(session).filter(|_| reply.nonce().is_some()) {
+                session.replies.push(Rc::clone(&reply));
+            }
+        }
+        let first = if primes { First::Priming } else { First::Comment };
+        let header = session_header.map(|id| ("mcp-session-id", id));
+        self.stream(Events { attachment, session, first, header }, manner).await
+    }
+}

@@ -1,0 +1,174 @@
+//! The table of calls that are under way, and how one is begun, dropped and logged.
+
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use super::shell::Shell;
+use crate::call::{Call, CallEnd};
+use crate::clock::Instant;
+use crate::context::RequestContext;
+use crate::counters::count;
+use crate::jsonrpc::{CANCELLED, Error, INTERNAL_ERROR};
+use crate::session::{self, Ended, SessionKey};
+use crate::stream::Role;
+
+/// A call that was not ready at once.
+pub(crate) struct Running {
+    pub(crate) cx: RequestContext,
+    pub(crate) session: SessionKey,
+    pub(crate) tool: Rc<str>,
+    pub(crate) started: Instant,
+    uncancellable: bool,
+    serial: u64,
+    /// Dropping it drops the handler's future.
+    _task: Option<smol::Task<()>>,
+}
+
+/// A call that takes longer than this is worth a line in the log.
+const SLOW: Duration = Duration::from_secs(1);
+
+impl Shell {
+    /// Polls a call once where it stands; if it is not ready, the same future moves into the table.
+    pub(crate) fn begin(self: &Rc<Self>, mut call: Call, session: SessionKey) {
+        match call.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(end) => self.call_ended(&call, session, end),
+            Poll::Pending => self.move_into_table(call, session),
+        }
+    }
+
+    fn move_into_table(self: &Rc<Self>, call: Call, key: SessionKey) {
+        let serial = self.call_serial.get();
+        self.call_serial.set(serial + 1);
+        let mut calls = self.calls.borrow_mut();
+        let entry = calls.vacant_entry();
+        let slot = entry.key();
+        self.call_ends.borrow_mut().insert(call.started + call.wait, (slot, serial));
+        if let Some(session) = self.table.borrow_mut().get(key) {
+            session.running.push(session::Running { id: call.cx.request_id().clone(), call: slot });
+        }
+        let (cx, tool, started, uncancellable) = (call.cx.clone(), call.tool.clone(), call.started, call.uncancellable);
+        let shell = self.clone();
+        let mut call = Abandoned(call);
+        let task = self.spawn(async move {
+            let end = std::future::poll_fn(|task| call.0.poll(task)).await;
+            if shell.take_running(slot).is_some() {
+                shell.call_ended(&call.0, key, end);
+            }
+        });
+        entry.insert(Running { cx, session: key, tool, started, uncancellable, serial, _task: task });
+    }
+
+    fn take_running(&self, slot: usize) -> Option<Running> {
+        let running = self.calls.borrow_mut().try_remove(slot)?;
+        if let Some(session) = self.table.borrow_mut().get(running.session) {
+            session.running.retain(|other| other.call != slot);
+        }
+        Some(running)
+    }
+
+    /// Bookkeeping for a call whose answer is in its stream.
+    fn call_ended(&self, call: &Call, key: SessionKey, end: CallEnd) {
+        let now = self.now();
+        let took = now.since(call.started);
+        if end.failed {
+            count(&self.counters().calls_failed);
+        }
+        let level = if end.failed || took >= SLOW { log::Level::Info } else { log::Level::Debug };
+        self.log_call(level, &call.cx, call.method, &call.tool, took, end.outcome, end.bytes);
+        if end.failed
+            && let Some(session) = self.table.borrow_mut().get(key)
+        {
+            session.last_error = Some(format!("{} {}: {}", call.method, call.tool, end.outcome).into());
+        }
+        self.leave_session(key, now);
+    }
+
+    /// One call less in the session, which may be what its end waited for.
+    fn leave_session(&self, key: SessionKey, now: Instant) {
+        let over = self.table.borrow_mut().call_ended(key, now);
+        if let Some(session) = over {
+            self.session_ended(session, Ended::Life);
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn log_call(
+        &self,
+        level: log::Level,
+        cx: &RequestContext,
+        method: &str,
+        tool: &str,
+        took: Duration,
+        outcome: &str,
+        bytes: usize,
+    ) {
+        log::log!(
+            target: "portcullis", level,
+            "call session={} client={:?} method={method} tool={tool} id={} ms={} bytes={bytes} outcome={outcome}",
+            cx.session().unwrap_or_default(), cx.client().name, cx.request_id(), took.as_millis(),
+        );
+    }
+
+    /// The client cancelled a call (F-90): its future is dropped; on Streamable HTTP the request ends with an error,
+    /// because a stream without an answer looks like one to come back to.
+    pub(crate) fn cancel(&self, slot: usize) {
+        if self.calls.borrow().get(slot).is_none_or(|running| running.uncancellable) {
+            return;
+        }
+        let Some(running) = self.take_running(slot) else { return };
+        count(&self.counters().calls_cancelled);
+        let silent = running.cx.stream().role() == Role::Session;
+        let error = (!silent).then(|| Error::new(CANCELLED, "Request cancelled"));
+        self.abort(&running, error, "cancelled");
+    }
+
+    pub(crate) fn call_timed_out(&self, slot: usize, serial: u64) {
+        if self.calls.borrow().get(slot).is_none_or(|running| running.serial != serial) {
+            return;
+        }
+        let Some(running) = self.take_running(slot) else { return };
+        count(&self.counters().calls_timed_out);
+        let seconds = self.now().since(running.started).as_secs();
+        let words = format!("tool {} did not finish in {seconds} s (its timeout, or limit call_wait)", running.tool);
+        self.abort(&running, Some(Error::new(INTERNAL_ERROR, words)), "timed_out");
+    }
+
+    /// The session of a call was ended on purpose: nobody waits for the answer.
+    pub(crate) fn drop_call(&self, slot: usize) {
+        let uncancellable = match self.calls.borrow().get(slot) {
+            None => return,
+            Some(running) => {
+                running.cx.stream().close();
+                running.uncancellable
+            }
+        };
+        if !uncancellable
+            && let Some(running) = self.take_running(slot)
+        {
+            self.abort(&running, None, "session_ended");
+        }
+    }
+
+    fn abort(&self, running: &Running, error: Option<Error>, outcome: &str) {
+        let now = self.now();
+        running.cx.set_cancelled();
+        match error {
+            Some(error) => running.cx.answer_error(&error, now),
+            None => running.cx.stream().forgo_answer(),
+        }
+        self.log_call(log::Level::Info, &running.cx, "tools/call", &running.tool, now.since(running.started), outcome, 0);
+        self.leave_session(running.session, now);
+    }
+}
+
+/// Tells work on other threads when a call's future is dropped.
+struct Abandoned(Call);
+
+impl Drop for Abandoned {
+    fn drop(&mut self) {
+        if !self.0.is_done() {
+            self.0.cx.set_cancelled();
+        }
+    }
+}

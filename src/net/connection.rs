@@ -1,0 +1,442 @@
+//! One connection: requests in, answers out, in order.
+//!
+//! A waiting connection holds no buffer. Bytes are read into the thread's own buffer, and requests are answered
+//! straight out of it; only what is left of an incomplete one is copied. Whatever needs to wait (a call, a
+//! stream) comes back as a [`Next`], so that nothing borrowed from the read buffer crosses an await.
+
+use std::cell::RefCell;
+use std::io;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
+
+use super::shell::{Cut, Presence, Shell, Wait};
+use super::socket::Socket;
+use crate::budget::Charge;
+use crate::call::Call;
+use crate::counters::count;
+use crate::http::body::{Framer, Step};
+use crate::http::head::Head;
+use crate::http::response::{self, Manner, Rejection};
+use crate::observe;
+use crate::session::SessionKey;
+use crate::stream::{self, Settled};
+use crate::transport::{self, Admission, Admitted, Events, Exchange, Form, From, Reply, Route};
+
+/// A connection and what has been read of it.
+pub(crate) struct Link {
+    pub(crate) shell: Rc<Shell>,
+    pub(crate) socket: Socket,
+    pub(crate) presence: Rc<Presence>,
+    framer: Framer,
+    /// Bytes of an incomplete request, or of the ones behind a running call.
+    pub(crate) pending: Vec<u8>,
+    /// `pending` may hold a whole request.
+    pub(crate) unexamined: bool,
+    charge: Option<Charge>,
+    pub(crate) eager: bool,
+    /// The peer will send nothing more; it may still listen.
+    pub(crate) half_closed: bool,
+}
+
+/// What a connection does next.
+pub(crate) enum Next {
+    /// Look for another request in what is there.
+    Continue,
+    /// Read more.
+    More { needs: usize },
+    /// Let others run; there is more to do here.
+    Yield,
+    /// End, after what is to be written.
+    Close,
+    /// Begin calls that answer on another stream, now that their POST is answered.
+    Start { calls: Vec<Call>, session: SessionKey },
+    /// Wait for calls that answer here.
+    Answer { exchange: Exchange, manner: Manner },
+    /// Become a stream.
+    Stream { events: Events, manner: Manner },
+}
+
+/// The peer is gone, or was cut.
+pub(crate) struct Lost;
+
+/// Requests that are answered in one go before others have their turn (D4).
+const REQUESTS_PER_TURN: usize = 16;
+/// From this size on the bytes of an incomplete request are counted in the server's budget.
+const SMALL: usize = 16 * 1024;
+/// How long a closed connection's last bytes are awaited, so that its answer is not lost to a reset.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Takes a new connection in: from now on it has a place among the connections.
+pub(crate) fn welcome(shell: &Rc<Shell>, socket: Socket, from: From) {
+    count(&shell.counters().connections_accepted);
+    let presence = shell.presence(from);
+    let slot = shell.connections.borrow_mut().insert(presence.clone());
+    let link = Link {
+        shell: shell.clone(),
+        socket,
+        presence,
+        framer: Framer::default(),
+        pending: Vec::new(),
+        unexamined: false,
+        charge: None,
+        eager: true,
+        half_closed: false,
+    };
+    let place = Place { shell: shell.clone(), slot };
+    if let Some(task) = shell.spawn(async move {
+        let _place = place;
+        link.run().await;
+    }) {
+        task.detach();
+    }
+}
+
+/// A connection's place among the connections.
+struct Place {
+    shell: Rc<Shell>,
+    slot: usize,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Ok(mut connections) = self.shell.connections.try_borrow_mut() {
+            connections.try_remove(self.slot);
+            if connections.is_empty() {
+                connections.shrink_to_fit();
+            }
+        }
+    }
+}
+
+impl Link {
+    async fn run(mut self) {
+        self.shell.wait_for(&self.presence, Wait::Request, self.shell.now());
+        let mut out = Vec::new();
+        loop {
+            let Some(next) = self.turn(&mut out).await else { return };
+            if !out.is_empty() && self.flush(&mut out).await.is_err() {
+                return;
+            }
+            let done = match next {
+                Next::Continue | Next::More { .. } => Ok(true),
+                Next::Yield => {
+                    smol::future::yield_now().await;
+                    Ok(true)
+                }
+                Next::Close => return self.linger().await,
+                Next::Start { calls, session } => {
+                    calls.into_iter().for_each(|call| self.shell.begin(call, session));
+                    Ok(true)
+                }
+                // Boxed: most connections never wait for a call, and none should carry the room for it.
+                Next::Answer { exchange, manner } => Box::pin(self.answer(exchange, manner)).await,
+                Next::Stream { events, manner } => Box::pin(self.stream(events, manner)).await,
+            };
+            match done {
+                Ok(true) => self.unexamined = !self.pending.is_empty(),
+                Ok(false) => return self.linger().await,
+                Err(Lost) => return,
+            }
+        }
+    }
+
+    /// Reads and answers until something is to be written or awaited; none when the connection is over.
+    async fn turn(&mut self, out: &mut Vec<u8>) -> Option<Next> {
+        *out = self.shell.buffer();
+        let shell = self.shell.clone();
+        std::future::poll_fn(|cx| {
+            loop {
+                if let Some(cut) = self.presence.poll_cut(cx.waker()) {
+                    return Poll::Ready(self.cut_short(cut, out));
+                }
+                let next = if std::mem::take(&mut self.unexamined) {
+                    self.serve_pending(out)
+                } else {
+                    let mut scratch = shell.scratch.borrow_mut();
+                    match ready!(self.socket.poll_read(cx, &mut scratch, &mut self.eager)) {
+                        Ok(0) | Err(_) => return Poll::Ready(None),
+                        Ok(n) => self.serve_fresh(&scratch[..n], out),
+                    }
+                };
+                match next {
+                    Next::More { .. } if out.is_empty() => {}
+                    next => return Poll::Ready(Some(next)),
+                }
+            }
+        })
+        .await
+    }
+
+    fn cut_short(&mut self, cut: Cut, out: &mut Vec<u8>) -> Option<Next> {
+        let cause = match (cut, self.presence.waits_for.get()) {
+            (Cut::TooLong, Wait::Head) => "the headers did not arrive in time (limit head_wait)",
+            (Cut::TooLong, Wait::Body) => "the body did not arrive in time (limit body_wait)",
+            _ => return None,
+        };
+        response::rejection(out, &Rejection::new(408, cause).closing(), &Manner::default());
+        count(&self.shell.counters().requests_refused);
+        Some(Next::Close)
+    }
+
+    /// Serves requests straight out of the thread's read buffer.
+    fn serve_fresh(&mut self, fresh: &[u8], out: &mut Vec<u8>) -> Next {
+        if !self.pending.is_empty() {
+            self.pending.extend_from_slice(fresh);
+            return self.serve_pending(out);
+        }
+        let (used, next) = self.serve(fresh, out);
+        self.pending.extend_from_slice(&fresh[used..]);
+        self.account(next, out)
+    }
+
+    fn serve_pending(&mut self, out: &mut Vec<u8>) -> Next {
+        let mut pending = std::mem::take(&mut self.pending);
+        let (used, next) = self.serve(&pending, out);
+        if used < pending.len() {
+            pending.drain(..used);
+            self.pending = pending;
+        }
+        self.account(next, out)
+    }
+
+    /// Counts what an incomplete request holds, and says what the connection waits for.
+    fn account(&mut self, next: Next, out: &mut Vec<u8>) -> Next {
+        let Next::More { needs } = next else {
+            self.charge = None;
+            return next;
+        };
+        if needs > SMALL || self.pending.len() > SMALL {
+            let budget = &self.shell.services.common.budget;
+            let charge = self.charge.get_or_insert_with(|| budget.charge(0));
+            if !charge.grow(needs.max(self.pending.len())) {
+                count(&self.shell.counters().over_budget);
+                let cause = "the server's buffers are full (limit buffered_bytes_max); try again soon";
+                response::rejection(out, &Rejection::new(503, cause).closing(), &Manner::default());
+                return Next::Close;
+            }
+        } else {
+            self.charge = None;
+        }
+        let waits_for = match (self.framer.in_body(), self.framer.is_amid()) {
+            (true, _) => Wait::Body,
+            (false, true) => Wait::Head,
+            (false, false) => Wait::Request,
+        };
+        // A head or a body that trickles in does not get its time anew with every byte.
+        if waits_for == Wait::Request || self.presence.waits_for.get() != waits_for {
+            self.shell.wait_for(&self.presence, waits_for, self.shell.now());
+        }
+        Next::More { needs }
+    }
+
+    /// Serves the requests at the front of `buffer`; returns how much of it they took.
+    fn serve(&mut self, buffer: &[u8], out: &mut Vec<u8>) -> (usize, Next) {
+        let (shell, from) = (self.shell.clone(), self.presence.from);
+        let refused = RefCell::new(Manner::default());
+        let check = |head: &Head<'_>| {
+            transport::check(head, from, &shell.policy).inspect_err(|rejection| {
+                *refused.borrow_mut() = manner(head, rejection.status != 403);
+            })
+        };
+        let mut at = 0;
+        for _ in 0..REQUESTS_PER_TURN {
+            match self.framer.next(&buffer[at..], shell.limits(), check) {
+                Step::More { needs, go_on } => {
+                    if go_on {
+                        out.extend_from_slice(response::CONTINUE);
+                    }
+                    return (at, Next::More { needs });
+                }
+                Step::Refused { rejection, used } => {
+                    at += used;
+                    let manner = refused.take();
+                    self.refuse(&rejection, &manner, out);
+                    if rejection.close || manner.close {
+                        return (at, Next::Close);
+                    }
+                }
+                Step::Request { admitted, head, body, used } => {
+                    at += used;
+                    match self.request(&admitted, &head, &body, out) {
+                        Next::Continue => {}
+                        next => return (at, next),
+                    }
+                }
+            }
+        }
+        self.unexamined = true;
+        (at, Next::Yield)
+    }
+
+    fn refuse(&self, rejection: &Rejection, manner: &Manner, out: &mut Vec<u8>) {
+        count(&self.shell.counters().requests_refused);
+        log::debug!(target: "portcullis", "refused status={} cause={:?}", rejection.status, rejection.message);
+        response::rejection(out, rejection, manner);
+    }
+
+    fn request(&mut self, admitted: &Admitted, head: &Head<'_>, body: &[u8], out: &mut Vec<u8>) -> Next {
+        count(&self.shell.counters().requests);
+        let mut manner = manner(head, true);
+        manner.close |= self.shell.stopping.get();
+        let after = |manner: &Manner| if manner.close { Next::Close } else { Next::Continue };
+        let from = self.presence.from;
+        log::debug!(target: "portcullis", "request {} {} body={}", head.method, head.path, body.len());
+        let admission = match admitted.route {
+            Route::Health => Ok(Admission::Reply(observe::health(&self.shell))),
+            Route::Sessions => Ok(Admission::Reply(observe::sessions(&self.shell))),
+            _ => self.shell.at_desk(self.shell.now(), |desk| transport::admit(admitted, head, body, from, desk)),
+        };
+        match admission {
+            Err(rejection) => {
+                manner.close |= rejection.close;
+                self.refuse(&rejection, &manner, out);
+                after(&manner)
+            }
+            Ok(Admission::Reply(reply)) => {
+                write_reply(out, &reply, &manner);
+                after(&manner)
+            }
+            Ok(Admission::Accepted { calls, session }) => {
+                response::whole(out, 202, "text/plain", &[], b"Accepted", &manner);
+                match (calls.is_empty(), manner.close) {
+                    (true, _) => after(&manner),
+                    (false, true) => {
+                        calls.into_iter().for_each(|call| self.shell.begin(call, session));
+                        Next::Close
+                    }
+                    (false, false) => Next::Start { calls, session },
+                }
+            }
+            Ok(Admission::Events(events)) => Next::Stream { events, manner },
+            Ok(Admission::Exchange(exchange)) => self.exchange(exchange, manner, out),
+        }
+    }
+
+    /// Begins the calls of a POST. If all are ready, their answer is written at once.
+    fn exchange(&self, mut exchange: Exchange, manner: Manner, out: &mut Vec<u8>) -> Next {
+        for call in std::mem::take(&mut exchange.calls) {
+            self.shell.begin(call, exchange.session);
+        }
+        if exchange.form == Form::Events {
+            return Next::Answer { exchange, manner };
+        }
+        match exchange.reply.poll_settled(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Settled::Answers) => {
+                write_answers(out, &exchange, &exchange.reply.take_answers(), &manner);
+                if manner.close { Next::Close } else { Next::Continue }
+            }
+            _ => Next::Answer { exchange, manner },
+        }
+    }
+
+    /// Writes all of `out` and gives its buffer back.
+    pub(crate) async fn flush(&mut self, out: &mut Vec<u8>) -> Result<(), Lost> {
+        let mut written = 0;
+        let result = std::future::poll_fn(|cx| self.poll_flush(cx, out, &mut written)).await;
+        self.shell.keep_buffer(std::mem::take(out));
+        result
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>, out: &[u8], written: &mut usize) -> Poll<Result<(), Lost>> {
+        while *written < out.len() {
+            match self.socket.poll_write(cx, &out[*written..]) {
+                Poll::Ready(Ok(n)) if n > 0 => {
+                    *written += n;
+                    if self.presence.waits_for.get() == Wait::Write {
+                        // Every byte taken is a sign of life.
+                        self.shell.wait_for(&self.presence, Wait::Write, self.shell.now());
+                    }
+                }
+                Poll::Ready(Ok(_) | Err(_)) => return Poll::Ready(Err(Lost)),
+                Poll::Pending => {
+                    if self.presence.waits_for.get() != Wait::Write {
+                        self.shell.wait_for(&self.presence, Wait::Write, self.shell.now());
+                    }
+                    if self.presence.poll_cut(cx.waker()).is_some() {
+                        count(&self.shell.counters().slow_consumers);
+                        log::info!(target: "portcullis", "slow_consumer: a connection took no byte in time (limit write_wait)");
+                        return Poll::Ready(Err(Lost));
+                    }
+                    return Poll::Pending;
+                }
+            }
+        }
+        if self.presence.waits_for.get() == Wait::Write {
+            self.shell.wait_for(&self.presence, Wait::Request, self.shell.now());
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Ends the connection so that the peer can still read what it was sent.
+    async fn linger(mut self) {
+        self.pending = Vec::new();
+        let shell = self.shell.clone();
+        let mut time = shell.clock().sleep_until(shell.now() + LINGER);
+        let mut finished = false;
+        std::future::poll_fn(|cx| {
+            if !std::mem::replace(&mut finished, true) {
+                self.socket.finish(cx);
+            }
+            if std::pin::Pin::new(&mut time).poll(cx).is_ready() {
+                return Poll::Ready(());
+            }
+            for _ in 0..4 {
+                let mut scratch = shell.scratch.borrow_mut();
+                match ready!(self.socket.poll_read(cx, &mut scratch, &mut self.eager)) {
+                    Ok(n) if n > 0 => {}
+                    _ => return Poll::Ready(()),
+                }
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Watches the peer while something else is awaited. Bytes that come are the next requests.
+    ///
+    /// # Errors
+    /// The connection is gone; not when the peer merely says that it will send nothing more.
+    pub(crate) fn poll_peer(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        // With this much of later requests at hand, nothing more is read until the current one is answered.
+        while !self.half_closed && self.pending.len() <= SMALL {
+            let mut scratch = self.shell.scratch.borrow_mut();
+            let room = SMALL.min(scratch.len());
+            match self.socket.poll_read(cx, &mut scratch[..room], &mut self.eager) {
+                Poll::Pending => break,
+                Poll::Ready(Ok(0)) => self.half_closed = true,
+                Poll::Ready(Ok(n)) => self.pending.extend_from_slice(&scratch[..n]),
+                Poll::Ready(Err(error)) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How a request wants to be answered.
+fn manner(head: &Head<'_>, origin_is_good: bool) -> Manner {
+    Manner {
+        http_1_0: head.http_1_0,
+        close: head.close,
+        head_only: head.method == "HEAD",
+        origin: head.origin.filter(|_| origin_is_good).map(Into::into),
+    }
+}
+
+fn write_reply(out: &mut Vec<u8>, reply: &Reply, manner: &Manner) {
+    let headers: Vec<_> = reply.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    response::whole(out, reply.status, reply.media_type, &headers, &reply.body, manner);
+}
+
+/// Writes the answers of an exchange as one JSON body.
+pub(crate) fn write_answers(out: &mut Vec<u8>, exchange: &Exchange, answers: &[Rc<stream::Frame>], manner: &Manner) {
+    let mut body = Vec::new();
+    let session = exchange.session_header.as_deref().map(|id| ("mcp-session-id", id));
+    let headers = session.as_ref().map_or(&[][..], std::slice::from_ref);
+    if let ([answer], false) = (answers, exchange.batch) {
+        return response::whole(out, 200, "application/json", headers, &answer.text(), manner);
+    }
+    stream::join_answers(&mut body, answers);
+    response::whole(out, 200, "application/json", headers, &body, manner);
+}

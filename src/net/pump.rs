@@ -1,0 +1,197 @@
+//! A response that is a stream: from its queue to the wire, until it ends or the peer is gone.
+//!
+//! The peer is watched all the time, so that its end is noticed at once and not with the next message. What its
+//! end means depends on the stream: an HTTP+SSE session ends with it; a GET stream waits for another
+//! connection; the answer to a POST goes on, because a client may close its sending side and still listen, and
+//! a comment tells the two apart (D8).
+
+use std::rc::Rc;
+use std::task::Poll;
+
+use super::connection::{Link, Lost};
+use super::shell::{Cut, Shell, Wait};
+use crate::http::response::{self, Manner};
+use crate::session::{Ended, SessionKey};
+use crate::sse;
+use crate::stream::{Attachment, End, Frame, Item, Role};
+use crate::transport::{Events, First};
+
+/// Bytes of queued messages that go out with one write.
+const WRITE_BYTES: usize = 16 * 1024;
+/// Bytes that a client may send behind a GET that became a stream; they mean nothing.
+const CHATTER_MAX: usize = 64 * 1024;
+
+/// A stream that is being written; its end is noted even if its connection's task is dropped.
+struct Open {
+    shell: Rc<Shell>,
+    session: SessionKey,
+    role: Role,
+    attachment: Attachment,
+    http_1_0: bool,
+    /// Messages that are in the buffer but not on the wire yet.
+    unwritten: Vec<Rc<Frame>>,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.unwritten.drain(..).for_each(|frame| self.attachment.lost(&frame));
+        if let Ok(mut table) = self.shell.table.try_borrow_mut() {
+            table.stream_closed(self.session, self.shell.now());
+        }
+        if self.role == Role::Session && !self.shell.stopping.get() {
+            self.shell.end_session(self.session, Ended::StreamEnded);
+        }
+    }
+}
+
+/// What the stream has to do next.
+enum Turn {
+    Item(Item),
+    /// Nothing more will come.
+    End,
+    /// The peer sends no more; find out whether it still listens.
+    Probe,
+    Gone,
+}
+
+impl Link {
+    /// Writes a stream to its end; false if the connection is to end too.
+    pub(super) async fn stream(&mut self, events: Events, manner: Manner) -> Result<bool, Lost> {
+        let Events { attachment, session, first, header } = events;
+        let stream = attachment.stream().clone();
+        self.shell.keep_alive(&stream, attachment.epoch());
+        let mut out = self.shell.buffer();
+        let headers: Vec<_> = header.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        response::stream_head(&mut out, &headers, &manner);
+        let http_1_0 = manner.http_1_0;
+        let role = stream.role();
+        let mut open = Open { shell: self.shell.clone(), session, role, attachment, http_1_0, unwritten: Vec::new() };
+        open.begin(&mut out, &first);
+        if role != Role::Reply {
+            self.pending = Vec::new();
+        }
+        let ended = self.pump(&mut open, &mut out).await;
+        let keep = ended? && !manner.close && !http_1_0 && !self.half_closed;
+        self.shell.wait_for(&self.presence, Wait::Request, self.shell.now());
+        Ok(keep)
+    }
+
+    /// True when the stream came to its own end.
+    async fn pump(&mut self, open: &mut Open, out: &mut Vec<u8>) -> Result<bool, Lost> {
+        let mut chatter = 0;
+        loop {
+            if !out.is_empty() {
+                self.flush(out).await?;
+                open.written();
+            }
+            self.shell.wait_for(&self.presence, Wait::Answer, self.shell.now());
+            match self.next_turn(open, &mut chatter).await {
+                Turn::Item(item) => {
+                    *out = self.shell.buffer();
+                    open.write(out, item);
+                    open.write_more(out);
+                }
+                Turn::Probe => {
+                    *out = self.shell.buffer();
+                    open.chunk(out, |event| sse::comment(event, ""));
+                }
+                Turn::End => {
+                    *out = self.shell.buffer();
+                    open.end(out);
+                    self.flush(out).await?;
+                    return Ok(true);
+                }
+                Turn::Gone => return Err(Lost),
+            }
+        }
+    }
+
+    async fn next_turn(&mut self, open: &mut Open, chatter: &mut usize) -> Turn {
+        std::future::poll_fn(|cx| {
+            if let Poll::Ready(item) = open.attachment.poll_next(cx) {
+                return Poll::Ready(item.map_or(Turn::End, Turn::Item));
+            }
+            if self.presence.poll_cut(cx.waker()) == Some(Cut::GiveWay) {
+                return Poll::Ready(Turn::Gone);
+            }
+            let was_half_closed = self.half_closed;
+            if self.poll_peer(cx).is_err() {
+                return Poll::Ready(Turn::Gone);
+            }
+            if open.role != Role::Reply && !self.pending.is_empty() {
+                *chatter += std::mem::take(&mut self.pending).len();
+            }
+            match (self.half_closed && !was_half_closed, open.role) {
+                (true, Role::Reply) => Poll::Ready(Turn::Probe),
+                (true, _) => Poll::Ready(Turn::Gone),
+                _ if *chatter > CHATTER_MAX => Poll::Ready(Turn::Gone),
+                _ => Poll::Pending,
+            }
+        })
+        .await
+    }
+}
+
+impl Open {
+    fn begin(&mut self, out: &mut Vec<u8>, first: &First) {
+        match first {
+            First::Endpoint(uri) => self.chunk(out, |event| sse::event(event, None, "endpoint", uri.as_bytes())),
+            First::Comment => self.chunk(out, |event| sse::comment(event, "")),
+            First::Priming => {
+                // A client comes back with the number of what it has seen: nothing yet.
+                let id = self.attachment.stream().event_id(0).unwrap_or_default();
+                self.chunk(out, |event| sse::priming(event, &id));
+                self.attachment.wrote(None);
+            }
+        }
+    }
+
+    fn chunk(&self, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+        let mut event = self.shell.buffer();
+        write(&mut event);
+        response::chunk(out, &event, self.http_1_0);
+        self.shell.keep_buffer(event);
+    }
+
+    fn write(&mut self, out: &mut Vec<u8>, item: Item) {
+        match item {
+            Item::KeepAlive => self.chunk(out, |event| sse::comment(event, "")),
+            Item::Message(frame) => {
+                let id = self.attachment.id_of(&frame);
+                self.chunk(out, |event| sse::event(event, id.as_deref(), "message", &frame.text()));
+                self.unwritten.push(frame);
+            }
+        }
+    }
+
+    /// Adds what else is waiting, up to a bound, so that it goes out with the same write.
+    fn write_more(&mut self, out: &mut Vec<u8>) {
+        while out.len() < WRITE_BYTES
+            && let Some(item) = self.attachment.try_next()
+        {
+            self.write(out, item);
+        }
+    }
+
+    /// Everything in the buffer is on its way.
+    fn written(&mut self) {
+        for frame in self.unwritten.drain(..) {
+            self.attachment.wrote(Some(&frame));
+        }
+        self.unwritten.shrink_to(0);
+    }
+
+    fn end(&self, out: &mut Vec<u8>) {
+        if self.attachment.stream().ended() == Some(End::Closed) {
+            // Come back, but not all at once (P43): 3 to 6 seconds, by the stream's own number.
+            let spread = self.attachment.stream().nonce().unwrap_or_default() % 3000;
+            self.chunk(out, |event| {
+                sse::comment(event, " this stream was ended by the server");
+                sse::retry(event, 3000 + spread);
+            });
+        }
+        if !self.http_1_0 {
+            out.extend_from_slice(response::LAST_CHUNK);
+        }
+    }
+}

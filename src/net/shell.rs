@@ -1,0 +1,339 @@
+//! What all tasks of one server share, and what falls due.
+
+use std::cell::{Cell, RefCell};
+use std::rc::{Rc, Weak};
+use std::task::Waker;
+
+use slab::Slab;
+use smol::LocalExecutor;
+
+use super::calls::Running;
+use crate::clock::{Clock, Instant};
+use crate::context::Services;
+use crate::counters::{Counters, count, peak};
+use crate::limits::Limits;
+use crate::session::{Ended, Session, SessionKey, SessionTable};
+use crate::stream::Stream;
+use crate::transport::{Desk, Effects, From, Policy};
+use crate::wheel::Wheel;
+
+/// What all tasks of one server share.
+pub(crate) struct Shell {
+    pub(crate) policy: Policy,
+    pub(crate) services: Rc<Services>,
+    pub(crate) ids: Box<dyn Fn() -> u128>,
+    pub(crate) table: RefCell<SessionTable>,
+    pub(crate) calls: RefCell<Slab<Running>>,
+    pub(crate) connections: RefCell<Slab<Rc<Presence>>>,
+    /// Lent to whoever reads, for the time of a read.
+    pub(crate) scratch: RefCell<Vec<u8>>,
+    pub(crate) stopping: Cell<bool>,
+    pub(crate) started: Instant,
+    pub(crate) executor: RefCell<Weak<LocalExecutor<'static>>>,
+    buffers: RefCell<Vec<Vec<u8>>>,
+    waits: RefCell<Wheel<Weak<Presence>>>,
+    beats: RefCell<Wheel<(Weak<Stream>, u32)>>,
+    pub(crate) call_ends: RefCell<Wheel<(usize, u64)>>,
+    pub(crate) call_serial: Cell<u64>,
+    beat_phase: Cell<u32>,
+}
+
+/// A connection, as others see it.
+pub(crate) struct Presence {
+    pub(crate) from: From,
+    pub(crate) waits_for: Cell<Wait>,
+    pub(crate) since: Cell<Instant>,
+    deadline: Cell<Option<Instant>>,
+    /// When its entry in the wheel comes up.
+    due: Cell<Option<Instant>>,
+    cut: Cell<Option<Cut>>,
+    waker: RefCell<Option<Waker>>,
+}
+
+/// What a connection waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// The next request.
+    Request,
+    Head,
+    Body,
+    /// That the peer takes bytes.
+    Write,
+    /// An answer, or the next message of a stream.
+    Answer,
+}
+
+/// Why a connection is cut from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cut {
+    /// It has waited long enough for [`Presence::waits_for`].
+    TooLong,
+    /// Somebody else needs its place, or the server stops.
+    GiveWay,
+}
+
+/// Bytes of the read buffer of the thread.
+const SCRATCH_BYTES: usize = 64 * 1024;
+/// Buffers that are kept for the next answer, and how large one may be.
+const BUFFERS_KEPT: usize = 8;
+const BUFFER_BYTES_KEPT: usize = 64 * 1024;
+/// Keep-alives and expiries between two turns of the executor, so that ten thousand streams do not hold the loop.
+const DUE_PER_TURN: usize = 64;
+
+impl Shell {
+    pub(crate) fn new(policy: Policy, services: Rc<Services>, ids: Box<dyn Fn() -> u128>) -> Rc<Shell> {
+        let (started, limits) = (services.clock.now(), services.common.limits.clone());
+        Rc::new(Shell {
+            policy,
+            services,
+            ids,
+            table: RefCell::new(SessionTable::new(&limits)),
+            calls: RefCell::default(),
+            connections: RefCell::default(),
+            scratch: RefCell::new(vec![0; SCRATCH_BYTES]),
+            stopping: Cell::new(false),
+            started,
+            executor: RefCell::new(Weak::new()),
+            buffers: RefCell::default(),
+            waits: RefCell::new(Wheel::new()),
+            beats: RefCell::new(Wheel::new()),
+            call_ends: RefCell::new(Wheel::new()),
+            call_serial: Cell::new(0),
+            beat_phase: Cell::new(0),
+        })
+    }
+
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.services.clock
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        self.services.clock.now()
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.services.common.limits
+    }
+
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.services.common.counters
+    }
+
+    /// Starts a task; it ends with the server. Without an executor the server is gone, and so is the task.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + 'static) -> Option<smol::Task<()>> {
+        Some(self.executor.borrow().upgrade()?.spawn(task))
+    }
+
+    /// An empty buffer to write an answer into.
+    pub(crate) fn buffer(&self) -> Vec<u8> {
+        self.buffers.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Takes a buffer back.
+    pub(crate) fn keep_buffer(&self, mut buffer: Vec<u8>) {
+        let mut buffers = self.buffers.borrow_mut();
+        if buffers.len() < BUFFERS_KEPT && (1..=BUFFER_BYTES_KEPT).contains(&buffer.capacity()) {
+            buffer.clear();
+            buffers.push(buffer);
+        }
+    }
+
+    /// Lets `work` change the table, then carries out what came of it.
+    pub(crate) fn at_desk<T>(self: &Rc<Self>, now: Instant, work: impl FnOnce(Desk<'_>) -> T) -> T {
+        let mut effects = Effects::default();
+        let result = {
+            let mut table = self.table.borrow_mut();
+            work(Desk {
+                table: &mut table,
+                policy: &self.policy,
+                services: &self.services,
+                ids: &*self.ids,
+                now,
+                effects: &mut effects,
+                stopping: self.stopping.get(),
+            })
+        };
+        for call in effects.cancel {
+            self.cancel(call);
+        }
+        for (session, reason) in effects.ended {
+            self.session_ended(session, reason);
+        }
+        result
+    }
+
+    /// Ends a session, if it is still there.
+    pub(crate) fn end_session(&self, key: SessionKey, reason: Ended) {
+        let ended = self.table.borrow_mut().end(key, reason, self.now());
+        if let Some(session) = ended {
+            self.session_ended(session, reason);
+        }
+    }
+
+    /// What follows from the end of a session: its streams end, and for some reasons its calls.
+    pub(crate) fn session_ended(&self, session: Session, reason: Ended) {
+        count(&self.counters().sessions_ended);
+        let now = self.now();
+        log::info!(
+            target: "portcullis",
+            "session_ended session={} reason={} client={:?} transport={} age_s={} calls={} running={}",
+            session.fingerprint, reason.as_str(), session.peer.client.name, session.transport.as_str(),
+            now.since(session.opened).as_secs(), session.calls_done, session.calls_in_flight,
+        );
+        for running in &session.running {
+            match reason {
+                // A call that changes a firewall is not killed because somebody stopped listening (P08, P37).
+                Ended::StreamEnded | Ended::NotInitialized | Ended::Idle | Ended::Life | Ended::Evicted => {}
+                Ended::ClosedByClient | Ended::Revoked | Ended::Shutdown => self.drop_call(running.call),
+            }
+        }
+        session.stream.iter().chain(&session.replies).for_each(|stream| stream.close());
+    }
+
+    // ---- connections ----
+
+    pub(crate) fn presence(&self, from: From) -> Rc<Presence> {
+        Rc::new(Presence {
+            from,
+            waits_for: Cell::new(Wait::Request),
+            since: Cell::new(self.now()),
+            deadline: Cell::new(None),
+            due: Cell::new(None),
+            cut: Cell::new(None),
+            waker: RefCell::new(None),
+        })
+    }
+
+    /// Says what a connection waits for from `now` on, and so for how long it may.
+    pub(crate) fn wait_for(&self, presence: &Rc<Presence>, what: Wait, now: Instant) {
+        let limits = self.limits();
+        presence.waits_for.set(what);
+        presence.since.set(now);
+        let most = match what {
+            Wait::Request => limits.idle_wait,
+            Wait::Head => limits.head_wait,
+            Wait::Body => limits.body_wait,
+            Wait::Write => limits.write_wait,
+            Wait::Answer => return presence.deadline.set(None),
+        };
+        let deadline = now + most;
+        presence.deadline.set(Some(deadline));
+        if presence.due.get().is_none_or(|due| deadline < due) {
+            presence.due.set(Some(deadline));
+            self.waits.borrow_mut().insert(deadline, Rc::downgrade(presence));
+        }
+    }
+
+    /// Makes room for a newcomer: the connection that has been idle for longest, if that is over 5 s (P53).
+    pub(crate) fn cut_an_idle_connection(&self) -> bool {
+        let (now, connections) = (self.now(), self.connections.borrow());
+        let idle = connections.iter().map(|(_, presence)| presence).filter(|p| p.waits_for.get() == Wait::Request);
+        let longest = idle.min_by_key(|presence| presence.since.get());
+        match longest {
+            Some(presence) if now.since(presence.since.get()).as_secs() >= 5 => {
+                presence.cut(Cut::GiveWay);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    // ---- what falls due ----
+
+    /// The earliest moment at which something may be due.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        let waits = [
+            self.table.borrow().next_deadline(),
+            self.waits.borrow().next(),
+            self.beats.borrow().next(),
+            self.call_ends.borrow().next(),
+        ];
+        waits.into_iter().flatten().min()
+    }
+
+    /// Does some of what is due; true if there is more.
+    pub(crate) fn run_due(self: &Rc<Self>, now: Instant) -> bool {
+        if let Some(due) = self.next_deadline() {
+            peak(&self.counters().timer_late_ms_max, now.since(due).as_millis() as u64);
+        }
+        for _ in 0..DUE_PER_TURN {
+            let did = self.expire_session(now) | self.expire_wait(now) | self.beat(now) | self.expire_call(now);
+            if !did {
+                return false;
+            }
+        }
+        true
+    }
+
+    fn expire_session(&self, now: Instant) -> bool {
+        let expired = self.table.borrow_mut().expire(now);
+        let Some((session, reason)) = expired else { return false };
+        self.session_ended(session, reason);
+        true
+    }
+
+    fn expire_wait(&self, now: Instant) -> bool {
+        let popped = self.waits.borrow_mut().pop(now);
+        let Some(presence) = popped else { return false };
+        let Some(presence) = presence.upgrade() else { return true };
+        match presence.deadline.get() {
+            Some(deadline) if deadline <= now => presence.cut(Cut::TooLong),
+            // With `due` still to come another entry of this connection is in the wheel.
+            _ if presence.due.get().is_some_and(|due| due > now) => {}
+            Some(deadline) => {
+                presence.due.set(Some(deadline));
+                self.waits.borrow_mut().insert(deadline, Rc::downgrade(&presence));
+            }
+            None => presence.due.set(None),
+        }
+        true
+    }
+
+    /// A stream wants comments from now on; the first comes after part of the period, so that all of them spread.
+    pub(crate) fn keep_alive(&self, stream: &Rc<Stream>, epoch: u32) {
+        let phase = self.beat_phase.get().wrapping_add(0x9E37_79B9); // the golden ratio: neighbours lie far apart
+        self.beat_phase.set(phase);
+        let every = self.limits().keep_alive_every;
+        let first = every.mul_f64(0.25 + 0.75 * f64::from(phase) / f64::from(u32::MAX));
+        self.beats.borrow_mut().insert(self.now() + first, (Rc::downgrade(stream), epoch));
+    }
+
+    fn beat(&self, now: Instant) -> bool {
+        let popped = self.beats.borrow_mut().pop(now);
+        let Some((weak, epoch)) = popped else { return false };
+        if let Some(stream) = weak.upgrade().filter(|stream| stream.is_live_as(epoch)) {
+            stream.keep_alive();
+            // From now, not from when it was due: a stall is not made up for by a burst (D16).
+            self.beats.borrow_mut().insert(now + self.limits().keep_alive_every, (weak, epoch));
+        }
+        true
+    }
+
+    fn expire_call(&self, now: Instant) -> bool {
+        let popped = self.call_ends.borrow_mut().pop(now);
+        let Some((call, serial)) = popped else { return false };
+        self.call_timed_out(call, serial);
+        true
+    }
+}
+
+impl Presence {
+    pub(crate) fn cut(&self, cut: Cut) {
+        self.cut.set(Some(cut));
+        if let Some(waker) = self.waker.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+
+    /// Has the connection been cut? If not, `waker` learns of it.
+    pub(crate) fn poll_cut(&self, waker: &Waker) -> Option<Cut> {
+        let cut = self.cut.take();
+        if cut.is_none() {
+            let mut slot = self.waker.borrow_mut();
+            if !slot.as_ref().is_some_and(|known| known.will_wake(waker)) {
+                *slot = Some(waker.clone());
+            }
+        }
+        cut
+    }
+}

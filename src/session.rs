@@ -1,0 +1,409 @@
+//! The session table: who is here, since when, and why they are not here any more.
+//!
+//! Decided here: when a session ends. Idle time and a full table never end one that has a running call or a
+//! live stream; its life, the time to initialise, DELETE, a revoked token, the end of its own stream
+//! (HTTP+SSE) and shutdown do. Sessions are found by a secret id; everything else that points at one holds a
+//! key with a generation, so that a late visitor finds nothing rather than somebody else. Time and ids are
+//! arguments.
+
+use std::cell::Cell;
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use slab::Slab;
+
+use crate::clock::Instant;
+use crate::context::Level;
+use crate::jsonrpc::RequestId;
+use crate::limits::Limits;
+use crate::mcp::peer::{Peer, Principal};
+use crate::stream::Stream;
+use crate::wheel::Wheel;
+
+/// A session's public name: it correlates everything that happened in a session and opens nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Fingerprint(pub(crate) u64);
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:010x}", self.0 & 0xff_ffff_ffff)
+    }
+}
+
+/// Which transport a session uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Transport {
+    /// 2024-11-05: the session is its stream.
+    HttpSse,
+    /// 2025-03-26 and later.
+    Streamable,
+}
+
+impl Transport {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Transport::HttpSse => "http+sse",
+            Transport::Streamable => "streamable",
+        }
+    }
+}
+
+/// Why a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    Idle,
+    Life,
+    NotInitialized,
+    ClosedByClient,
+    StreamEnded,
+    Evicted,
+    Revoked,
+    Shutdown,
+}
+
+impl Ended {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Ended::Idle => "expired_idle",
+            Ended::Life => "expired_life",
+            Ended::NotInitialized => "not_initialized",
+            Ended::ClosedByClient => "closed_by_client",
+            Ended::StreamEnded => "stream_ended",
+            Ended::Evicted => "evicted",
+            Ended::Revoked => "revoked",
+            Ended::Shutdown => "shutdown",
+        }
+    }
+}
+
+/// Points at a session, and at no other that takes its place later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SessionKey {
+    slot: u32,
+    generation: u32,
+}
+
+/// A running call of a session: enough to cancel it.
+pub(crate) struct Running {
+    pub(crate) id: RequestId,
+    /// Where the shell keeps it.
+    pub(crate) call: usize,
+}
+
+/// One session.
+pub(crate) struct Session {
+    pub(crate) key: SessionKey,
+    pub(crate) id: u128,
+    pub(crate) transport: Transport,
+    pub(crate) peer: Rc<Peer>,
+    pub(crate) fingerprint: Fingerprint,
+    pub(crate) address: Option<IpAddr>,
+    pub(crate) initialized: bool,
+    pub(crate) opened: Instant,
+    pub(crate) last_active: Instant,
+    /// Its life is over: new requests are refused, running calls may finish.
+    pub(crate) closing: bool,
+    pub(crate) calls_in_flight: usize,
+    pub(crate) live_streams: usize,
+    pub(crate) running: Vec<Running>,
+    /// The stream for what belongs to no request: the GET stream, or the one of HTTP+SSE.
+    pub(crate) stream: Option<Rc<Stream>>,
+    /// Replies that became streams and can be resumed.
+    pub(crate) replies: Vec<Rc<Stream>>,
+    pub(crate) log_level: Rc<Cell<Level>>,
+    pub(crate) messages_in: u64,
+    pub(crate) calls_done: u64,
+    pub(crate) last_error: Option<Box<str>>,
+    due: Instant,
+}
+
+impl Session {
+    fn is_busy(&self) -> bool {
+        self.calls_in_flight > 0 || self.live_streams > 0
+    }
+
+    pub(crate) fn principal(&self) -> &Principal {
+        &self.peer.principal
+    }
+
+    /// When it ends if nothing happens from now on, and why.
+    pub(crate) fn deadline(&self, limits: &Limits) -> (Instant, Ended) {
+        let life = (self.opened + limits.session_life, Ended::Life);
+        if !self.initialized {
+            return earlier((self.opened + limits.initialize_wait, Ended::NotInitialized), life);
+        }
+        if self.is_busy() {
+            return life;
+        }
+        earlier((self.last_active + limits.session_idle, Ended::Idle), life)
+    }
+
+    /// Keeps at most `replay_bytes_max` of finished replies, and none longer than `replay_wait`.
+    fn trim_replies(&mut self, limits: &Limits, now: Instant) {
+        let expired = |reply: &Rc<Stream>| {
+            reply.complete_since().is_some_and(|since| now.since(since) >= limits.replay_wait && !reply.is_live())
+        };
+        self.replies.retain(|reply| !expired(reply));
+        let mut held: usize = self.replies.iter().map(|reply| reply.kept_bytes()).sum();
+        let mut count = self.replies.len();
+        self.replies.retain(|reply| {
+            let over = held > limits.replay_bytes_max || count > limits.calls_max.saturating_mul(2);
+            let goes = over && reply.complete_since().is_some() && !reply.is_live();
+            if goes {
+                held -= reply.kept_bytes();
+                count -= 1;
+            }
+            !goes
+        });
+    }
+}
+
+fn earlier(a: (Instant, Ended), b: (Instant, Ended)) -> (Instant, Ended) {
+    if b.0 < a.0 { b } else { a }
+}
+
+/// What is remembered of a session that ended.
+pub(crate) struct Tombstone {
+    id: u128,
+    pub(crate) principal: Principal,
+    pub(crate) fingerprint: Fingerprint,
+    pub(crate) transport: Transport,
+    pub(crate) client: Box<str>,
+    pub(crate) opened: Instant,
+    pub(crate) ended: Instant,
+    pub(crate) reason: Ended,
+}
+
+/// What a newcomer brings.
+pub(crate) struct Newcomer {
+    pub(crate) transport: Transport,
+    pub(crate) id: u128,
+    pub(crate) peer: Rc<Peer>,
+    pub(crate) fingerprint: Fingerprint,
+    pub(crate) address: Option<IpAddr>,
+    pub(crate) initialized: bool,
+}
+
+/// All sessions.
+pub(crate) struct SessionTable {
+    limits: Limits,
+    slots: Slab<Session>,
+    by_id: HashMap<u128, usize>,
+    wheel: Wheel<SessionKey>,
+    tombstones: VecDeque<Tombstone>,
+    generation: u32,
+}
+
+impl SessionTable {
+    pub(crate) fn new(limits: &Limits) -> SessionTable {
+        SessionTable {
+            limits: limits.clone(),
+            slots: Slab::new(),
+            by_id: HashMap::new(),
+            wheel: Wheel::new(),
+            tombstones: VecDeque::new(),
+            generation: 0,
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Every session, in the order of their slots.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Session> {
+        self.slots.iter().map(|(_, session)| session)
+    }
+
+    /// The last sessions that ended, newest first.
+    pub(crate) fn ended(&self) -> impl Iterator<Item = &Tombstone> {
+        self.tombstones.iter().rev()
+    }
+
+    /// Is there a place for a newcomer? If the table is full, the longest idle session gives way that is
+    /// neither busy nor protected; it comes back as the second value.
+    #[allow(clippy::result_unit_err)]
+    pub(crate) fn make_room(&mut self, now: Instant) -> Result<Option<Session>, ()> {
+        if self.slots.len() < self.limits.sessions_max {
+            return Ok(None);
+        }
+        // Linear in sessions, at most 10,000, and only when the table is full.
+        let idle = self.iter().filter(|session| !session.is_busy() && !session.closing);
+        let longest = idle.min_by_key(|session| session.last_active).map(|session| (session.key, session.last_active));
+        match longest {
+            Some((key, since)) if now.since(since) >= self.limits.session_protected => {
+                Ok(self.end(key, Ended::Evicted, now))
+            }
+            _ => Err(()),
+        }
+    }
+
+    /// Puts a newcomer into the table; [`SessionTable::make_room`] came first.
+    pub(crate) fn open(&mut self, newcomer: Newcomer, now: Instant) -> SessionKey {
+        self.generation = self.generation.wrapping_add(1);
+        let entry = self.slots.vacant_entry();
+        let slot = entry.key();
+        let key = SessionKey { slot: slot as u32, generation: self.generation };
+        self.by_id.insert(newcomer.id, slot);
+        let mut session = Session {
+            key,
+            id: newcomer.id,
+            transport: newcomer.transport,
+            peer: newcomer.peer,
+            fingerprint: newcomer.fingerprint,
+            address: newcomer.address,
+            initialized: newcomer.initialized,
+            opened: now,
+            last_active: now,
+            closing: false,
+            calls_in_flight: 0,
+            live_streams: 0,
+            running: Vec::new(),
+            stream: None,
+            replies: Vec::new(),
+            log_level: Rc::default(),
+            messages_in: 0,
+            calls_done: 0,
+            last_error: None,
+            due: now,
+        };
+        session.due = session.deadline(&self.limits).0;
+        self.wheel.insert(session.due, key);
+        entry.insert(session);
+        key
+    }
+
+    /// The session with `id` if it belongs to `principal`.
+    ///
+    /// # Errors
+    /// Why it is gone, if it was theirs; a foreign one is as unknown as one that never was (B-19).
+    pub(crate) fn find(&mut self, id: u128, principal: &Principal) -> Result<&mut Session, Option<Ended>> {
+        let found = self.by_id.get(&id).and_then(|&slot| self.slots.get_mut(slot));
+        match found {
+            Some(session) if *session.principal() == *principal => Ok(session),
+            Some(_) => Err(None),
+            None => {
+                let tomb = self.tombstones.iter().rev().find(|tomb| tomb.id == id && tomb.principal == *principal);
+                Err(tomb.map(|tomb| tomb.reason))
+            }
+        }
+    }
+
+    pub(crate) fn get(&mut self, key: SessionKey) -> Option<&mut Session> {
+        self.slots.get_mut(key.slot as usize).filter(|session| session.key == key)
+    }
+
+    /// A call begins.
+    pub(crate) fn call_begins(&mut self, key: SessionKey) {
+        if let Some(session) = self.get(key) {
+            session.calls_in_flight += 1;
+        }
+    }
+
+    /// A call has ended; the idle time begins anew. A session whose life is over comes back with its last call.
+    pub(crate) fn call_ended(&mut self, key: SessionKey, now: Instant) -> Option<Session> {
+        let limits = &self.limits;
+        let session = self.slots.get_mut(key.slot as usize).filter(|session| session.key == key)?;
+        session.calls_in_flight = session.calls_in_flight.saturating_sub(1);
+        session.calls_done += 1;
+        session.last_active = now;
+        if !session.replies.is_empty() {
+            session.trim_replies(limits, now);
+        }
+        self.settle(key, now)
+    }
+
+    /// A stream of the session has a connection now.
+    pub(crate) fn stream_opened(&mut self, key: SessionKey) {
+        if let Some(session) = self.get(key) {
+            session.live_streams += 1;
+        }
+    }
+
+    /// A stream of the session has lost its connection; the idle time begins anew.
+    pub(crate) fn stream_closed(&mut self, key: SessionKey, now: Instant) {
+        if let Some(session) = self.get(key) {
+            session.live_streams = session.live_streams.saturating_sub(1);
+            session.last_active = session.last_active.max(now);
+        }
+        self.settle(key, now);
+    }
+
+    /// Looks at a session again after it became less busy or was initialised.
+    pub(crate) fn settle(&mut self, key: SessionKey, now: Instant) -> Option<Session> {
+        let limits = &self.limits;
+        let session = self.slots.get_mut(key.slot as usize).filter(|session| session.key == key)?;
+        if session.closing && session.calls_in_flight == 0 {
+            return self.end(key, Ended::Life, now);
+        }
+        let deadline = session.deadline(limits).0;
+        // An entry that is too early is looked at again when it comes up; one that is too late is no use.
+        if deadline < session.due {
+            session.due = deadline;
+            self.wheel.insert(deadline, key);
+        }
+        None
+    }
+
+    /// Takes out one session that is due. Call until it returns none; some calls only push a deadline on.
+    pub(crate) fn expire(&mut self, now: Instant) -> Option<(Session, Ended)> {
+        loop {
+            let key = self.wheel.pop(now)?;
+            let limits = &self.limits;
+            let Some(session) = self.slots.get_mut(key.slot as usize).filter(|session| session.key == key) else {
+                continue;
+            };
+            session.trim_replies(limits, now);
+            let (deadline, reason) = session.deadline(limits);
+            if deadline > now {
+                // With `due` still to come another entry of this session is in the wheel.
+                if session.due <= now {
+                    session.due = deadline;
+                    self.wheel.insert(deadline, key);
+                }
+            } else if reason == Ended::Life && session.calls_in_flight > 0 {
+                session.closing = true; // its last call will end it
+            } else {
+                return self.end(key, reason, now).map(|session| (session, reason));
+            }
+        }
+    }
+
+    /// When somebody may be due.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.wheel.next()
+    }
+
+    /// Takes a session out and remembers why.
+    pub(crate) fn end(&mut self, key: SessionKey, reason: Ended, now: Instant) -> Option<Session> {
+        self.get(key)?;
+        let session = self.slots.remove(key.slot as usize);
+        self.by_id.remove(&session.id);
+        while self.tombstones.len() >= self.limits.tombstones_max.max(1) {
+            self.tombstones.pop_front();
+        }
+        self.tombstones.push_back(Tombstone {
+            id: session.id,
+            principal: session.principal().clone(),
+            fingerprint: session.fingerprint,
+            transport: session.transport,
+            client: session.peer.client.name.clone(),
+            opened: session.opened,
+            ended: now,
+            reason,
+        });
+        if self.slots.is_empty() {
+            // Ten thousand sessions that came and went leave no table behind.
+            self.slots.shrink_to_fit();
+            self.by_id.shrink_to_fit();
+        }
+        Some(session)
+    }
+
+    /// The keys of all sessions that `which` names.
+    pub(crate) fn keys(&self, which: impl Fn(&Session) -> bool) -> Vec<SessionKey> {
+        self.iter().filter(|session| which(session)).map(|session| session.key).collect()
+    }
+}

@@ -1,0 +1,641 @@
+//! One path of messages to one client: the answer to a POST, a session's GET stream, or the one stream of an
+//! HTTP+SSE session.
+//!
+//! Decided here: what gives way when the client reads too slowly, and what can be fetched again. A stream is
+//! fed through a bounded channel that exists while a connection is attached. When it is full (or holds too many
+//! bytes), progress is replaced by newer progress, other notifications are dropped and counted, and an answer
+//! waits in a backlog: room for it was reserved when its call was admitted, and there is at most one per call.
+//! A numbered stream keeps its messages for a while, so that a client whose connection broke can resume
+//! (S-18 … S-25). Nothing here knows of sockets or tasks.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::fmt::Write;
+use std::pin::Pin;
+use std::rc::{Rc, Weak};
+use std::task::{Context, Poll, Waker};
+
+use async_channel::{Receiver, Sender};
+use smol::stream::Stream as _;
+
+use crate::budget::{Budget, Charge, Forgetful};
+use crate::clock::Instant;
+use crate::counters::{Counters, count};
+use crate::jsonrpc::RequestId;
+use crate::limits::Limits;
+use crate::session::Fingerprint;
+
+/// What streams share.
+pub(crate) struct Common {
+    pub(crate) budget: Budget,
+    pub(crate) counters: Counters,
+    pub(crate) limits: Limits,
+}
+
+/// What kind of message a frame is, which says what may happen to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Never lost in silence.
+    Answer,
+    /// Replaced by newer progress of the same call.
+    Progress,
+    /// Dropped when the queue is full.
+    Notice,
+}
+
+/// One message on its way.
+pub(crate) struct Frame {
+    kind: Kind,
+    seq: u64,
+    answers: Option<RequestId>,
+    /// Has a connection taken it out of the queue?
+    taken: Cell<bool>,
+    text: RefCell<Vec<u8>>,
+    charge: RefCell<Charge>,
+}
+
+impl Frame {
+    /// The message's JSON.
+    pub(crate) fn text(&self) -> std::cell::Ref<'_, Vec<u8>> {
+        self.text.borrow()
+    }
+
+    fn bytes(&self) -> usize {
+        self.text.borrow().len()
+    }
+
+    fn replace(&self, text: Vec<u8>) {
+        self.charge.borrow_mut().set(text.len());
+        *self.text.borrow_mut() = text;
+    }
+}
+
+/// What a connection takes out of a stream.
+pub(crate) enum Item {
+    Message(Rc<Frame>),
+    KeepAlive,
+}
+
+/// Which of the three kinds of stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Carries the answers to one POST and ends with the last.
+    Reply,
+    /// A session's GET stream.
+    Standalone,
+    /// The one stream of an HTTP+SSE session.
+    Session,
+}
+
+/// Why nothing more will come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The last answer is in.
+    Answered,
+    /// The session ended, or the server stops.
+    Closed,
+}
+
+enum Feed {
+    /// The connection has not decided between JSON and a stream yet.
+    Undecided(Vec<Rc<Frame>>),
+    Open {
+        sender: Sender<Item>,
+        /// Which connection of this stream's it is.
+        epoch: u32,
+    },
+    /// No connection.
+    Detached,
+}
+
+/// A stream; see the file's first lines.
+pub(crate) struct Stream {
+    common: Rc<Common>,
+    session: Option<Fingerprint>,
+    role: Role,
+    /// The first part of its event ids; none for a stream without them.
+    nonce: Option<u64>,
+    /// The client takes nothing but the answers, in JSON.
+    answers_only: Cell<bool>,
+    state: RefCell<State>,
+}
+
+struct State {
+    feed: Feed,
+    epoch: u32,
+    backlog: VecDeque<Rc<Frame>>,
+    queued_bytes: usize,
+    awaited: usize,
+    next_seq: u64,
+    /// The last one written to a connection.
+    sent_seq: u64,
+    /// An event id has been written: the client knows how to come back.
+    resumable: bool,
+    kept: VecDeque<Rc<Frame>>,
+    kept_bytes: usize,
+    ended: Option<(End, Option<Instant>)>,
+    dropped: u64,
+    waker: Option<Waker>,
+}
+
+/// What has become of an undecided reply.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Settled {
+    /// All answers are here and nothing else: JSON will do.
+    Answers,
+    /// Something else came first: it takes a stream.
+    Messages,
+    /// The session ended before the answer.
+    Ended,
+}
+
+/// The place of the last progress notification of a call, where newer ones may replace it.
+#[derive(Default)]
+pub(crate) struct LastProgress(RefCell<Weak<Frame>>);
+
+impl Stream {
+    pub(crate) fn new(common: &Rc<Common>, role: Role, session: Option<Fingerprint>, nonce: Option<u64>) -> Rc<Stream> {
+        let feed = if role == Role::Reply { Feed::Undecided(Vec::new()) } else { Feed::Detached };
+        let state = State {
+            feed,
+            epoch: 0,
+            backlog: VecDeque::new(),
+            queued_bytes: 0,
+            awaited: 0,
+            next_seq: 1,
+            sent_seq: 0,
+            resumable: false,
+            kept: VecDeque::new(),
+            kept_bytes: 0,
+            ended: None,
+            dropped: 0,
+            waker: None,
+        };
+        Rc::new(Stream { common: common.clone(), session, role, nonce, answers_only: Cell::new(false), state: RefCell::new(state) })
+    }
+
+    /// One more answer will come.
+    pub(crate) fn expect_answer(&self) {
+        self.state.borrow_mut().awaited += 1;
+    }
+
+    /// From now on only answers are taken; everything else has nowhere to go.
+    pub(crate) fn take_only_answers(&self) {
+        self.answers_only.set(true);
+    }
+
+    pub(crate) fn role(&self) -> Role {
+        self.role
+    }
+
+    pub(crate) fn nonce(&self) -> Option<u64> {
+        self.nonce
+    }
+
+    /// Takes an answer. Says so in the log if nobody can ever fetch it.
+    pub(crate) fn answer(self: &Rc<Self>, id: &RequestId, text: Vec<u8>, now: Instant) {
+        let frame = self.frame(Kind::Answer, Some(id.clone()), text);
+        let mut state = self.state.borrow_mut();
+        state.awaited = state.awaited.saturating_sub(1);
+        if state.ended.is_some() || (matches!(state.feed, Feed::Detached) && !self.can_be_resumed(&state)) {
+            drop(state);
+            return self.undeliverable(&frame);
+        }
+        self.store_and_offer(&mut state, frame);
+        if self.role == Role::Reply && state.awaited == 0 {
+            self.end_state(&mut state, End::Answered, Some(now));
+        }
+        wake(&mut state);
+    }
+
+    /// One expected answer will not come (its call was cancelled and this transport says nothing then).
+    pub(crate) fn forgo_answer(&self) {
+        let mut state = self.state.borrow_mut();
+        state.awaited = state.awaited.saturating_sub(1);
+    }
+
+    /// Takes a notification, if there is room for it.
+    pub(crate) fn notice(self: &Rc<Self>, text: Vec<u8>) {
+        let frame = self.frame(Kind::Notice, None, text);
+        let mut state = self.state.borrow_mut();
+        if !self.has_room(&state, frame.bytes()) {
+            return self.dropped(&mut state);
+        }
+        self.store_and_offer(&mut state, frame);
+        wake(&mut state);
+    }
+
+    /// Takes progress; it replaces the call's last progress if that still waits and there is no room for both.
+    pub(crate) fn progress(self: &Rc<Self>, text: Vec<u8>, last: &LastProgress) {
+        let mut state = self.state.borrow_mut();
+        let waiting = last.0.borrow().upgrade().filter(|frame| !frame.taken.get());
+        let has_room = self.has_room(&state, text.len()) && !matches!(state.feed, Feed::Detached);
+        match waiting {
+            Some(frame) if !has_room && state.ended.is_none() => {
+                let before = frame.bytes();
+                frame.replace(text);
+                if matches!(state.feed, Feed::Open { .. }) {
+                    state.queued_bytes = state.queued_bytes - before + frame.bytes();
+                }
+                state.kept_bytes = (state.kept_bytes + frame.bytes()).saturating_sub(before);
+                self.dropped(&mut state);
+            }
+            _ if !self.has_room(&state, text.len()) => self.dropped(&mut state),
+            _ => {
+                drop(state);
+                let frame = self.frame(Kind::Progress, None, text);
+                *last.0.borrow_mut() = Rc::downgrade(&frame);
+                let mut state = self.state.borrow_mut();
+                self.store_and_offer(&mut state, frame);
+                wake(&mut state);
+            }
+        }
+    }
+
+    /// Asks for a comment on the wire, if a connection is there and not busy anyway.
+    pub(crate) fn keep_alive(&self) {
+        if let Feed::Open { sender, .. } = &self.state.borrow().feed {
+            // A full queue means that bytes are on their way, which is as good.
+            let _ = sender.try_send(Item::KeepAlive);
+        }
+    }
+
+    /// Ends the stream; what is queued still goes out.
+    pub(crate) fn close(&self) {
+        let mut state = self.state.borrow_mut();
+        self.end_state(&mut state, End::Closed, None);
+        wake(&mut state);
+    }
+
+    /// Why nothing more will come, if so.
+    pub(crate) fn ended(&self) -> Option<End> {
+        self.state.borrow().ended.map(|(end, _)| end)
+    }
+
+    /// Since when it is complete.
+    pub(crate) fn complete_since(&self) -> Option<Instant> {
+        self.state.borrow().ended.and_then(|(_, at)| at)
+    }
+
+    /// Is a connection attached?
+    pub(crate) fn is_live(&self) -> bool {
+        matches!(self.state.borrow().feed, Feed::Open { .. })
+    }
+
+    /// Is the connection with this epoch still the one?
+    pub(crate) fn is_live_as(&self, epoch: u32) -> bool {
+        matches!(self.state.borrow().feed, Feed::Open { epoch: current, .. } if current == epoch)
+    }
+
+    /// Messages and bytes that wait, and messages dropped.
+    pub(crate) fn load(&self) -> (usize, usize, u64) {
+        let state = self.state.borrow();
+        let waiting = match &state.feed {
+            Feed::Open { sender, .. } => sender.len(),
+            Feed::Undecided(early) => early.len(),
+            Feed::Detached => 0,
+        };
+        (waiting + state.backlog.len(), state.queued_bytes, state.dropped)
+    }
+
+    /// Bytes kept for `Last-Event-ID`.
+    pub(crate) fn kept_bytes(&self) -> usize {
+        self.state.borrow().kept_bytes
+    }
+
+    // ---- the connection's side ----
+
+    /// Waits until an undecided reply can be answered as JSON or must become a stream.
+    pub(crate) fn poll_settled(&self, cx: &mut Context<'_>) -> Poll<Settled> {
+        let mut state = self.state.borrow_mut();
+        let Feed::Undecided(early) = &state.feed else { return Poll::Ready(Settled::Ended) };
+        if early.iter().any(|frame| frame.kind != Kind::Answer) {
+            return Poll::Ready(Settled::Messages);
+        }
+        match state.ended {
+            Some((End::Answered, _)) => Poll::Ready(Settled::Answers),
+            Some((End::Closed, _)) => Poll::Ready(Settled::Ended),
+            None => {
+                if !state.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+                    state.waker = Some(cx.waker().clone());
+                }
+                Poll::Pending
+            }
+        }
+    }
+
+    /// The answers of a reply that is settled as JSON; notifications have no place there.
+    pub(crate) fn take_answers(&self) -> Vec<Rc<Frame>> {
+        let mut state = self.state.borrow_mut();
+        let Feed::Undecided(early) = std::mem::replace(&mut state.feed, Feed::Detached) else { return Vec::new() };
+        state.kept.clear();
+        state.kept_bytes = 0;
+        early.into_iter().filter(|frame| frame.kind == Kind::Answer).collect()
+    }
+
+    /// The connection of an undecided reply is gone: whatever comes now can be delivered to nobody.
+    pub(crate) fn abandon(self: &Rc<Self>) {
+        self.take_answers().iter().for_each(|frame| self.undeliverable(frame));
+    }
+
+    /// Attaches a connection, in place of the one before. It gets what was never sent or, with `after`,
+    /// everything since that event.
+    pub(crate) fn attach(self: &Rc<Self>, after: Option<u64>) -> Attachment {
+        let mut state = self.state.borrow_mut();
+        state.epoch = state.epoch.wrapping_add(1);
+        let epoch = state.epoch;
+        let (sender, receiver) = async_channel::bounded(self.common.limits.queue_messages_max.max(1));
+        let feed = std::mem::replace(&mut state.feed, Feed::Open { sender, epoch });
+        state.backlog.clear();
+        state.queued_bytes = 0;
+        let was_undecided = matches!(feed, Feed::Undecided(_));
+        let waiting: Vec<_> = match feed {
+            Feed::Undecided(early) => early,
+            _ => {
+                let after = after.unwrap_or(state.sent_seq);
+                state.kept.iter().filter(|frame| frame.seq > after).cloned().collect()
+            }
+        };
+        for frame in waiting {
+            frame.taken.set(false);
+            if was_undecided {
+                self.keep(&mut state, &frame);
+            }
+            self.offer(&mut state, frame);
+        }
+        if state.ended.is_some() {
+            close_if_drained(&mut state);
+        }
+        drop(state);
+        Attachment { stream: self.clone(), receiver: Box::pin(receiver), epoch }
+    }
+
+    /// Can a client that has seen `seq` be served from what is kept?
+    pub(crate) fn can_resume_after(&self, seq: u64) -> bool {
+        let state = self.state.borrow();
+        let first = state.kept.front().map_or(state.next_seq, |frame| frame.seq);
+        seq < state.next_seq && first <= seq + 1
+    }
+
+    /// The id of the event with number `seq`.
+    pub(crate) fn event_id(&self, seq: u64) -> Option<String> {
+        let nonce = self.nonce?;
+        let mut id = String::with_capacity(24);
+        // Writing to a string cannot fail.
+        let _ = write!(id, "{nonce:016x}.{seq}");
+        Some(id)
+    }
+
+    /// Stream and number of an event id of ours.
+    pub(crate) fn parse_event_id(id: &str) -> Option<(u64, u64)> {
+        let (nonce, seq) = id.split_once('.')?;
+        let digits = nonce.len() == 16 && nonce.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let seq = seq.bytes().all(|byte| byte.is_ascii_digit()).then(|| seq.parse().ok())??;
+        Some((digits.then(|| u64::from_str_radix(nonce, 16).ok())??, seq))
+    }
+
+    // ---- the inside ----
+
+    fn frame(&self, kind: Kind, answers: Option<RequestId>, text: Vec<u8>) -> Rc<Frame> {
+        let charge = RefCell::new(self.common.budget.charge(text.len()));
+        let mut state = self.state.borrow_mut();
+        let seq = state.next_seq;
+        state.next_seq += 1;
+        Rc::new(Frame { kind, seq, answers, taken: Cell::new(false), text: RefCell::new(text), charge })
+    }
+
+    fn can_be_resumed(&self, state: &State) -> bool {
+        self.nonce.is_some() && (state.resumable || self.role == Role::Standalone)
+    }
+
+    /// Is there room for a message that may be dropped?
+    fn has_room(&self, state: &State, bytes: usize) -> bool {
+        let limits = &self.common.limits;
+        if state.ended.is_some() || self.answers_only.get() {
+            return false;
+        }
+        let (count, held) = match &state.feed {
+            Feed::Open { sender, .. } => (sender.len() + state.backlog.len(), state.queued_bytes),
+            Feed::Undecided(early) => (early.len(), state.queued_bytes),
+            Feed::Detached if self.can_be_resumed(state) => {
+                (state.kept.len() / 4, state.kept_bytes.saturating_sub(limits.replay_bytes_max / 2))
+            }
+            Feed::Detached => return false,
+        };
+        count < limits.queue_messages_max && held + bytes <= limits.queue_bytes_max
+    }
+
+    /// Stores first, then sends (S-22). What may still become plain JSON is not stored.
+    fn store_and_offer(self: &Rc<Self>, state: &mut State, frame: Rc<Frame>) {
+        if !matches!(state.feed, Feed::Undecided(_)) {
+            self.keep(state, &frame);
+        }
+        self.offer(state, frame);
+    }
+
+    fn keep(self: &Rc<Self>, state: &mut State, frame: &Rc<Frame>) {
+        if self.nonce.is_none() {
+            return;
+        }
+        if state.kept.is_empty() {
+            let keeper: Weak<Stream> = Rc::downgrade(self);
+            self.common.budget.keeps(keeper);
+        }
+        state.kept_bytes += frame.bytes();
+        state.kept.push_back(frame.clone());
+        while state.kept_bytes > self.common.limits.replay_bytes_max && state.kept.len() > 1 {
+            self.let_go_of_oldest(state);
+        }
+    }
+
+    fn let_go_of_oldest(&self, state: &mut State) {
+        let Some(frame) = state.kept.pop_front() else { return };
+        state.kept_bytes = state.kept_bytes.saturating_sub(frame.bytes());
+        if frame.seq > state.sent_seq && frame.kind == Kind::Answer && matches!(state.feed, Feed::Detached) {
+            self.undeliverable(&frame);
+        }
+    }
+
+    fn offer(&self, state: &mut State, frame: Rc<Frame>) {
+        let bytes = frame.bytes();
+        match &mut state.feed {
+            Feed::Undecided(early) => early.push(frame),
+            Feed::Open { sender, .. } if state.backlog.is_empty() => {
+                if let Err(full) = sender.try_send(Item::Message(frame))
+                    && let Item::Message(frame) = full.into_inner()
+                {
+                    state.backlog.push_back(frame);
+                }
+            }
+            Feed::Open { .. } => state.backlog.push_back(frame),
+            Feed::Detached => return,
+        }
+        state.queued_bytes += bytes;
+    }
+
+    fn end_state(&self, state: &mut State, end: End, at: Option<Instant>) {
+        if state.ended.is_none() {
+            state.ended = Some((end, at));
+        }
+        close_if_drained(state);
+    }
+
+    fn dropped(&self, state: &mut State) {
+        state.dropped += 1;
+        count(&self.common.counters.messages_dropped);
+    }
+
+    /// Says that an answer can be delivered to nobody.
+    pub(crate) fn undeliverable(&self, frame: &Frame) {
+        count(&self.common.counters.responses_undeliverable);
+        let (session, id) = (self.session.unwrap_or_default(), frame.answers.as_ref());
+        let id = id.map(RequestId::to_string).unwrap_or_default();
+        log::info!(target: "portcullis", "response_undeliverable session={session} id={id} bytes={}", frame.bytes());
+    }
+
+    fn detach(&self, epoch: u32) {
+        let mut state = self.state.borrow_mut();
+        if state.epoch != epoch {
+            return; // a newer connection has taken over
+        }
+        let feed = std::mem::replace(&mut state.feed, Feed::Detached);
+        state.queued_bytes = 0;
+        let backlog = std::mem::take(&mut state.backlog);
+        if self.can_be_resumed(&state) || matches!(feed, Feed::Detached) {
+            return;
+        }
+        // A numbered stream has stored all that waits, the backlog too.
+        let sent = state.sent_seq;
+        let lost = if self.nonce.is_some() { std::mem::take(&mut state.kept) } else { backlog };
+        state.kept_bytes = 0;
+        drop(state);
+        let answers = lost.iter().filter(|frame| frame.kind == Kind::Answer && frame.seq > sent);
+        answers.for_each(|frame| self.undeliverable(frame));
+    }
+}
+
+impl Forgetful for Stream {
+    fn forget(&self) {
+        let mut state = self.state.borrow_mut();
+        while !state.kept.is_empty() {
+            self.let_go_of_oldest(&mut state);
+        }
+    }
+}
+
+fn wake(state: &mut State) {
+    if let Some(waker) = state.waker.take() {
+        waker.wake();
+    }
+}
+
+/// Tells the connection that nothing more comes, once all that waits is in the channel.
+fn close_if_drained(state: &mut State) {
+    if let Feed::Open { sender, .. } = &state.feed
+        && state.backlog.is_empty()
+    {
+        sender.close();
+    }
+}
+
+/// A connection's hold on a stream. Dropping it detaches.
+pub(crate) struct Attachment {
+    stream: Rc<Stream>,
+    receiver: Pin<Box<Receiver<Item>>>,
+    epoch: u32,
+}
+
+impl Attachment {
+    pub(crate) fn stream(&self) -> &Rc<Stream> {
+        &self.stream
+    }
+
+    /// The next item; none when the stream has ended or a newer connection has taken over.
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Item>> {
+        let item = std::task::ready!(self.receiver.as_mut().poll_next(cx));
+        Poll::Ready(item.and_then(|item| self.took(item)))
+    }
+
+    /// The next item if it is there already.
+    pub(crate) fn try_next(&mut self) -> Option<Item> {
+        let item = self.receiver.try_recv().ok()?;
+        self.took(item)
+    }
+
+    fn took(&self, item: Item) -> Option<Item> {
+        let mut state = self.stream.state.borrow_mut();
+        if state.epoch != self.epoch {
+            return None;
+        }
+        if let Item::Message(frame) = &item {
+            frame.taken.set(true);
+            state.queued_bytes = state.queued_bytes.saturating_sub(frame.bytes());
+        }
+        while let Some(frame) = state.backlog.pop_front() {
+            let Feed::Open { sender, .. } = &state.feed else { break };
+            if let Err(full) = sender.try_send(Item::Message(frame)) {
+                if let Item::Message(frame) = full.into_inner() {
+                    state.backlog.push_front(frame);
+                }
+                break;
+            }
+        }
+        if state.ended.is_some() {
+            close_if_drained(&mut state);
+        }
+        Some(item)
+    }
+
+    /// Which of the stream's connections this is.
+    pub(crate) fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    /// The event id for a frame, if the stream has ids.
+    pub(crate) fn id_of(&self, frame: &Frame) -> Option<String> {
+        self.stream.event_id(frame.seq)
+    }
+
+    /// `frame` has been written, or with none the priming event.
+    pub(crate) fn wrote(&self, frame: Option<&Frame>) {
+        let mut state = self.stream.state.borrow_mut();
+        state.resumable |= self.stream.nonce.is_some();
+        if let Some(frame) = frame {
+            state.sent_seq = state.sent_seq.max(frame.seq);
+        }
+    }
+
+    /// `frame` was taken and could not be written.
+    pub(crate) fn lost(&self, frame: &Frame) {
+        let can_be_resumed = self.stream.can_be_resumed(&self.stream.state.borrow());
+        if frame.kind == Kind::Answer && !can_be_resumed {
+            self.stream.undeliverable(frame);
+        }
+    }
+}
+
+impl Drop for Attachment {
+    fn drop(&mut self) {
+        // Answers that wait in the channel of a stream without ids are lost with it.
+        if self.stream.nonce.is_none() {
+            while let Ok(Item::Message(frame)) = self.receiver.try_recv() {
+                if frame.kind == Kind::Answer {
+                    self.stream.undeliverable(&frame);
+                }
+            }
+        }
+        self.stream.detach(self.epoch);
+    }
+}
+
+/// The answers of a batch as one JSON array.
+pub(crate) fn join_answers(out: &mut Vec<u8>, answers: &[Rc<Frame>]) {
+    out.push(b'[');
+    for (at, frame) in answers.iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        out.extend_from_slice(&frame.text());
+    }
+    out.push(b']');
+}

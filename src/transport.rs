@@ -1,0 +1,365 @@
+//! From an HTTP request to what it means: the only place that looks at paths, headers and eras.
+//!
+//! The order of checks is [`check`]: path, Host, Origin, method, token, `Content-Type`, `Accept` (G-7), all
+//! before the body is read; the declared size is the framing's. Then `admit` hands the body to one of the two
+//! transports. No I/O here; time and ids are arguments.
+
+pub(crate) mod auth;
+pub(crate) mod guard;
+mod http_sse;
+mod messages;
+mod streamable;
+
+use std::cell::RefCell;
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use crate::call::Call;
+use crate::clock::Instant;
+use crate::context::Services;
+use crate::http::head::Head;
+use crate::http::response::Rejection;
+use crate::mcp::peer::Principal;
+use crate::session::{Ended, Fingerprint, Newcomer, Session, SessionKey, SessionTable, Transport};
+use crate::stream::{Attachment, Stream};
+use crate::tools::Tools;
+
+/// What the server was told to be.
+pub(crate) struct Policy {
+    pub(crate) guard: guard::Guard,
+    pub(crate) tokens: RefCell<Option<auth::Tokens>>,
+    /// Where the server is mounted: empty, or `/fw`.
+    pub(crate) base_path: String,
+    /// The endpoint event is `?session_id=…` always.
+    pub(crate) relative_endpoint: bool,
+    pub(crate) trusted_proxies: Vec<guard::Cidr>,
+    pub(crate) tools: Tools,
+    /// The members of an `InitializeResult` behind `protocolVersion`, as JSON.
+    pub(crate) introduction: Vec<u8>,
+}
+
+/// Where a request goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Route {
+    Mcp,
+    Sse,
+    Messages,
+    Health,
+    Sessions,
+    /// A preflight; answered for any path of ours.
+    Preflight,
+}
+
+/// From where a request came.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct From {
+    /// The peer's address; none on a Unix socket.
+    pub(crate) address: Option<IpAddr>,
+    /// The address the connection was accepted on.
+    pub(crate) local: Option<IpAddr>,
+    /// The listener is the operator's.
+    pub(crate) operator: bool,
+}
+
+/// A request that passed the checks on its head.
+#[derive(Clone, Debug)]
+pub(crate) struct Admitted {
+    pub(crate) route: Route,
+    pub(crate) principal: Principal,
+}
+
+/// What a request came to.
+pub(crate) enum Admission {
+    /// An answer that is there already.
+    Reply(Reply),
+    /// Calls whose answers go into this request's own response.
+    Exchange(Exchange),
+    /// `202`, and then calls that answer on the session's stream (H-5).
+    Accepted { calls: Vec<Call>, session: SessionKey },
+    /// The response is a stream.
+    Events(Events),
+}
+
+/// An answer without calls.
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) media_type: &'static str,
+    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Reply {
+    pub(crate) fn empty(status: u16) -> Reply {
+        Reply { status, media_type: "", headers: Vec::new(), body: Vec::new() }
+    }
+}
+
+/// Calls that share one response.
+pub(crate) struct Exchange {
+    pub(crate) calls: Vec<Call>,
+    pub(crate) reply: Rc<Stream>,
+    pub(crate) session: SessionKey,
+    /// The header of an answer to `initialize`.
+    pub(crate) session_header: Option<String>,
+    pub(crate) batch: bool,
+    pub(crate) form: Form,
+    pub(crate) primes: bool,
+}
+
+/// In which form the answer goes out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    Json,
+    Events,
+    /// JSON if the answer comes soon and alone, else a stream (S-9).
+    Either,
+}
+
+/// A stream that opens.
+pub(crate) struct Events {
+    pub(crate) attachment: Attachment,
+    pub(crate) session: SessionKey,
+    pub(crate) first: First,
+    pub(crate) header: Option<(&'static str, String)>,
+}
+
+/// What a stream begins with.
+pub(crate) enum First {
+    /// The address for POSTs (H-2).
+    Endpoint(String),
+    /// An id to come back with (S-20).
+    Priming,
+    /// Something, so that proxies pass the head on (P59).
+    Comment,
+}
+
+/// What admitting a request did besides: for the shell to carry out.
+#[derive(Default)]
+pub(crate) struct Effects {
+    pub(crate) ended: Vec<(Session, Ended)>,
+    /// Calls to cancel, as the shell numbers them.
+    pub(crate) cancel: Vec<usize>,
+}
+
+/// Everything that admitting a request needs besides the request.
+pub(crate) struct Desk<'a> {
+    pub(crate) table: &'a mut SessionTable,
+    pub(crate) policy: &'a Policy,
+    pub(crate) services: &'a Rc<Services>,
+    /// Fresh random bits for ids.
+    pub(crate) ids: &'a dyn Fn() -> u128,
+    pub(crate) now: Instant,
+    pub(crate) effects: &'a mut Effects,
+    /// The server drains: what is there may finish, nothing begins.
+    pub(crate) stopping: bool,
+}
+
+/// Checks a request's head, in this order and no other (G-7).
+pub(crate) fn check(head: &Head<'_>, from: From, policy: &Policy) -> Result<Admitted, Rejection> {
+    let route = route(head, from, &policy.base_path)?;
+    if from.address.is_some() || from.local.is_some() {
+        policy.guard.check(head, from.local)?;
+    } else if head.origin.is_some() {
+        // A Unix socket has no host to compare with, but a page is still a page.
+        policy.guard.check(head, None)?;
+    }
+    if head.method == "OPTIONS" {
+        return Ok(Admitted { route: Route::Preflight, principal: Principal::Anonymous });
+    }
+    check_method(head, route)?;
+    let principal = match (&*policy.tokens.borrow(), route) {
+        (_, Route::Health) => Principal::Anonymous,
+        (_, Route::Sessions) if from.operator => Principal::Anonymous,
+        (None, Route::Sessions) => {
+            let cause = "sessions are shown on the operator's listener (--debug-listen), or here to holders of a token";
+            return Err(Rejection::new(403, cause));
+        }
+        (None, _) => Principal::Anonymous,
+        (Some(tokens), _) => tokens.principal(head.authorization)?,
+    };
+    if head.method == "POST" {
+        check_post(head, route)?;
+    } else if head.method == "GET" && route == Route::Mcp && !head.accept.events() {
+        return Err(Rejection::new(406, "Accept: a GET opens a stream, so it must allow text/event-stream"));
+    }
+    Ok(Admitted { route, principal })
+}
+
+fn route(head: &Head<'_>, from: From, base_path: &str) -> Result<Route, Rejection> {
+    let path = head.path;
+    let path = path.strip_prefix(base_path).filter(|rest| rest.starts_with('/')).unwrap_or(path);
+    let route = match path {
+        "/healthz" => Route::Health,
+        "/debug/sessions" => Route::Sessions,
+        "/mcp" | "/mcp/" if !from.operator => Route::Mcp,
+        "/sse" | "/sse/" if !from.operator => Route::Sse,
+        "/messages" | "/messages/" if !from.operator => Route::Messages,
+        "*" => Route::Preflight,
+        _ if from.operator => {
+            return Err(Rejection::new(404, "no such path; this listener has /debug/sessions and /healthz"));
+        }
+        _ => return Err(Rejection::new(404, "no such path; this server has /mcp, /sse, /messages/ and /healthz")),
+    };
+    Ok(route)
+}
+
+fn check_method(head: &Head<'_>, route: Route) -> Result<(), Rejection> {
+    let refuse = |allow: &'static str| {
+        let method: String = head.method.chars().take(32).collect();
+        Err(Rejection::method(allow, format!("{method} is not served here; {allow} is")))
+    };
+    match (route, head.method) {
+        (Route::Mcp, "POST" | "GET" | "DELETE") => Ok(()),
+        (Route::Mcp, _) => refuse("GET, POST, DELETE"),
+        (Route::Sse, "GET") => Ok(()),
+        // The relative endpoint resolves to /sse?session_id=…; without one this is a newer client's probe.
+        (Route::Sse, "POST") if head.query.is_some_and(|query| query.contains("session_id=")) => Ok(()),
+        (Route::Sse, _) => refuse("GET"),
+        (Route::Messages, "POST") => Ok(()),
+        (Route::Messages, _) => refuse("POST"),
+        (Route::Health | Route::Sessions, "GET" | "HEAD") => Ok(()),
+        (Route::Health | Route::Sessions, _) => refuse("GET, HEAD"),
+        (Route::Preflight, _) => refuse("OPTIONS"),
+    }
+}
+
+fn check_post(head: &Head<'_>, route: Route) -> Result<(), Rejection> {
+    let media_type = head.content_type.map(|value| value.split(';').next().unwrap_or_default().trim());
+    if !media_type.is_some_and(|media_type| media_type.eq_ignore_ascii_case("application/json")) {
+        return Err(Rejection::new(415, "Content-Type: expected application/json"));
+    }
+    if route == Route::Mcp && !head.accept.json() && !head.accept.events() {
+        return Err(Rejection::new(406, "Accept: expected application/json, text/event-stream, or both"));
+    }
+    Ok(())
+}
+
+/// Says what an admitted request means. `Health` and `Sessions` are the shell's own.
+pub(crate) fn admit(
+    admitted: &Admitted,
+    head: &Head<'_>,
+    body: &[u8],
+    from: From,
+    mut desk: Desk<'_>,
+) -> Result<Admission, Rejection> {
+    if desk.stopping && admitted.route != Route::Preflight {
+        return Err(Rejection::new(503, "this server is shutting down").closing());
+    }
+    let principal = &admitted.principal;
+    match (admitted.route, head.method) {
+        (Route::Preflight, _) => Ok(Admission::Reply(preflight(head))),
+        (Route::Mcp, "POST") => desk.streamable_post(head, body, from, principal),
+        (Route::Mcp, "DELETE") => desk.streamable_delete(head, principal),
+        (Route::Mcp, _) => desk.streamable_get(head, principal),
+        (Route::Sse, "GET") => desk.http_sse_open(head, from, principal),
+        _ => desk.http_sse_post(head, body, principal),
+    }
+}
+
+/// G-11, P63: browsers ask before they send what we need.
+fn preflight(head: &Head<'_>) -> Reply {
+    let mut allowed = String::from(
+        "Content-Type, Accept, Authorization, Mcp-Session-Id, MCP-Protocol-Version, Last-Event-ID, Mcp-Method, Mcp-Name",
+    );
+    let requested = head.requested_headers.unwrap_or_default().split(',').map(str::trim);
+    for name in requested {
+        let is_param = name.get(..10).is_some_and(|start| start.eq_ignore_ascii_case("mcp-param-"));
+        if is_param && allowed.len() < 1024 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
+            allowed.push_str(", ");
+            allowed.push_str(name);
+        }
+    }
+    let headers = vec![
+        ("access-control-allow-methods", "GET, POST, DELETE, OPTIONS".into()),
+        ("access-control-allow-headers", allowed),
+        ("access-control-max-age", "600".into()),
+    ];
+    Reply { headers, ..Reply::empty(204) }
+}
+
+impl Desk<'_> {
+    /// Opens a session if there is a place for it.
+    fn open(&mut self, mut newcomer: Newcomer) -> Result<(SessionKey, u128), Rejection> {
+        match self.table.make_room(self.now) {
+            Ok(evicted) => self.effects.ended.extend(evicted.map(|session| (session, Ended::Evicted))),
+            Err(()) => {
+                let cause = "the table of sessions is full (limit sessions_max) and none of them may give way yet";
+                return Err(Rejection { header: Some(("retry-after", "10")), ..Rejection::new(503, cause) });
+            }
+        }
+        newcomer.id = (self.ids)();
+        let (id, transport, fingerprint) = (newcomer.id, newcomer.transport, newcomer.fingerprint);
+        let peer = newcomer.peer.clone();
+        let address = newcomer.address.map(|address| address.to_string()).unwrap_or_default();
+        let key = self.table.open(newcomer, self.now);
+        crate::counters::count(&self.services.common.counters.sessions_opened);
+        log::info!(
+            target: "portcullis",
+            "session_opened session={fingerprint} transport={} client={:?} version={:?} revision={} principal={} address={address}",
+            transport.as_str(), peer.client.name, peer.client.version, peer.revision.as_str(), peer.principal,
+        );
+        Ok((key, id))
+    }
+
+    fn fingerprint(&self) -> Fingerprint {
+        Fingerprint((self.ids)() as u64)
+    }
+
+    /// The address to show for a request: the peer's, or what a trusted proxy says.
+    fn address(&self, head: &Head<'_>, from: From) -> Option<IpAddr> {
+        let claimed = head.forwarded_for.filter(|_| self.is_trusted(from));
+        // The last entry is the trusted proxy's own; those before it anybody can write.
+        let claimed = claimed.and_then(|list| list.rsplit(',').next()).and_then(|ip| ip.trim().parse().ok());
+        claimed.or(from.address)
+    }
+
+    fn is_trusted(&self, from: From) -> bool {
+        let trusted = &self.policy.trusted_proxies;
+        from.address.is_some_and(|address| trusted.iter().any(|range| range.contains(address)))
+    }
+}
+
+/// The 404 for a session that is not there, with the reason for those who owned it (S-29, P03).
+fn no_session(reason: Option<Ended>, transport: Transport) -> Rejection {
+    let (reason, remedy) = (reason.map_or("unknown", Ended::as_str), match transport {
+        Transport::Streamable => "send initialize without Mcp-Session-Id to begin a new one",
+        Transport::HttpSse => "open /sse again and initialize",
+    });
+    let mut rejection = Rejection::new(404, format!("session not found ({reason}); {remedy}"));
+    rejection.data = Some(format!("{{\"reason\":\"{reason}\"}}"));
+    rejection
+}
+
+/// A session id: 32 hexadecimal digits, with or without dashes.
+fn parse_session_id(text: &str) -> Option<u128> {
+    let mut id = 0u128;
+    let mut digits = 0;
+    for byte in text.bytes().filter(|&byte| byte != b'-') {
+        id = id << 4 | u128::from((byte as char).to_digit(16)?);
+        digits += 1;
+        if digits > 32 {
+            return None;
+        }
+    }
+    (digits == 32 && text.len() <= 36).then_some(id)
+}
+
+/// The text of a session id.
+fn session_id_text(id: u128) -> String {
+    format!("{id:032x}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn session_ids_are_read_with_and_without_dashes_and_nothing_else_is_one() {
+        let id = 0x0123_4567_89ab_cdef_0123_4567_89ab_cdef;
+        assert_eq!(parse_session_id(&session_id_text(id)), Some(id));
+        assert_eq!(parse_session_id("01234567-89AB-CDEF-0123-456789abcdef"), Some(id));
+        for text in ["", "-", "0123", &"0".repeat(33), &"g".repeat(32), &format!("{}-----", "0".repeat(32))] {
+            assert_eq!(parse_session_id(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! HTTP+SSE of 2024-11-05 (H-1 … H-12): a stream that is the session, and POSTs that name it.
+
+use std::borrow::Cow;
+use std::rc::Rc;
+
+use super::{Admission, Desk, Events, First, From, no_session, parse_session_id, session_id_text};
+use crate::http::head::Head;
+use crate::http::response::Rejection;
+use crate::jsonrpc::{self, Body};
+use crate::mcp::peer::{ClientInfo, Peer, Principal};
+use crate::revision::Revision;
+use crate::session::{Ended, Newcomer, SessionKey, Transport};
+use crate::stream::{Role, Stream};
+
+impl Peer {
+    /// Somebody who has not introduced himself.
+    pub(super) fn unknown() -> Peer {
+        Peer {
+            session: None,
+            revision: Revision::V2024_11_05,
+            principal: Principal::Anonymous,
+            client: ClientInfo::default(),
+        }
+    }
+}
+
+impl Desk<'_> {
+    /// H-2: the session is in the table before the first byte of its `endpoint` event is queued (P07).
+    pub(super) fn http_sse_open(&mut self, head: &Head<'_>, from: From, principal: &Principal) -> Result<Admission, Rejection> {
+        let fingerprint = self.fingerprint();
+        let peer = Peer { session: Some(fingerprint), principal: principal.clone(), ..Peer::unknown() };
+        let (key, id) = self.open(Newcomer {
+            transport: Transport::HttpSse,
+            id: 0,
+            peer: Rc::new(peer),
+            fingerprint,
+            address: self.address(head, from),
+            initialized: false,
+        })?;
+        let stream = Stream::new(&self.services.common, Role::Session, Some(fingerprint), None);
+        let attachment = stream.attach(None);
+        if let Some(session) = self.table.get(key) {
+            session.stream = Some(stream);
+        }
+        self.table.stream_opened(key);
+        let id = session_id_text(id);
+        let first = First::Endpoint(self.endpoint(head, from, &id));
+        // Balancers learn the id from the header; an SSE client ignores it.
+        let header = Some(("mcp-session-id", id));
+        Ok(Admission::Events(Events { attachment, session: key, first, header }))
+    }
+
+    /// Where POSTs go (H-3, P16): a path of ours, or relative to the stream's own address where a proxy may
+    /// have changed the path and has not said how.
+    fn endpoint(&self, head: &Head<'_>, from: From, id: &str) -> String {
+        let prefix = head.forwarded_prefix.filter(|_| self.is_trusted(from)).filter(|prefix| is_path(prefix));
+        let base = self.policy.base_path.as_str();
+        match prefix {
+            _ if self.policy.relative_endpoint => format!("?session_id={id}"),
+            Some(prefix) => format!("{}{base}/messages/?session_id={id}", prefix.trim_end_matches('/')),
+            None if head.proxied => format!("?session_id={id}"),
+            None => format!("{base}/messages/?session_id={id}"),
+        }
+    }
+
+    /// H-5, H-6: accepted here, answered on the stream.
+    pub(super) fn http_sse_post(&mut self, head: &Head<'_>, body: &[u8], principal: &Principal) -> Result<Admission, Rejection> {
+        let key = self.http_sse_find(head, principal)?;
+        let body = jsonrpc::parse(body, self.services.common.limits.batch_max)?;
+        let Some(session) = self.table.get(key) else { return Err(no_session(None, Transport::HttpSse)) };
+        let messages = match body {
+            Body::One(message) => vec![message],
+            Body::Batch(messages) if session.peer.revision.has_batches() => messages,
+            Body::Batch(_) => return Err(Rejection::new(400, "arrays of messages are for revision 2025-03-26; send one message")),
+        };
+        let Some(stream) = session.stream.clone() else { return Err(no_session(None, Transport::HttpSse)) };
+        let calls = self.take(key, messages, &stream)?;
+        Ok(Admission::Accepted { calls, session: key })
+    }
+
+    fn http_sse_find(&mut self, head: &Head<'_>, principal: &Principal) -> Result<SessionKey, Rejection> {
+        let wanted = "session_id: expected the id of the endpoint event, as in /messages/?session_id=…";
+        let mut ids = head.query.unwrap_or_default().split('&').filter_map(|pair| pair.strip_prefix("session_id="));
+        let (Some(text), None) = (ids.next(), ids.next()) else { return Err(Rejection::new(400, wanted)) };
+        let id = parse_session_id(&percent_decoded(text)).ok_or_else(|| Rejection::new(400, wanted))?;
+        let missing = |reason| no_session(reason, Transport::HttpSse);
+        let session = self.table.find(id, principal).map_err(missing)?;
+        if session.transport != Transport::HttpSse {
+            return Err(missing(None));
+        }
+        if session.closing {
+            return Err(missing(Some(Ended::Life)));
+        }
+        Ok(session.key)
+    }
+}
+
+/// A path that may stand in an event and a header: absolute, visible, and of no other host.
+fn is_path(prefix: &str) -> bool {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~%".contains(&byte);
+    prefix.starts_with('/') && !prefix.starts_with("//") && prefix.len() <= 256 && prefix.bytes().all(legal)
+}
+
+fn percent_decoded(text: &str) -> Cow<'_, str> {
+    if !text.contains('%') {
+        return text.into();
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('%') {
+        out.push_str(&rest[..at]);
+        let digits = rest.get(at + 1..at + 3);
+        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()).filter(u8::is_ascii) {
+            Some(byte) => {
+                out.push(byte.into());
+                rest = &rest[at + 3..];
+            }
+            None => {
+                out.push('%');
+                rest = &rest[at + 1..];
+            }
+        }
+    }
+    out.push_str(rest);
+    out.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percent_codes_are_read_and_broken_ones_left_alone() {
+        for (text, expected) in [("ab", "ab"), ("%61b%2D", "ab-"), ("%", "%"), ("%4", "%4"), ("%zz", "%zz"), ("%ff", "%ff")] {
+            assert_eq!(percent_decoded(text), expected);
+        }
+    }
+
+    #[test]
+    fn only_a_plain_path_is_taken_for_a_prefix() {
+        for (prefix, good) in [("/fw1", true), ("/a/b-c", true), ("fw1", false), ("//evil", false), ("/a b", false), ("/a?b", false)] {
+            assert_eq!(is_path(prefix), good, "{prefix}");
+        }
+    }
+}

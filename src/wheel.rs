@@ -1,0 +1,76 @@
+//! A wheel of coarse slots: what is due, in the order in which it becomes due.
+//!
+//! It is sparse, an ordered map from slot to keys, so that half an hour of idle time costs one entry
+//! per session and no rotation. Work is proportional to what falls due, never to what lives. Keys are
+//! not removed: whoever takes one out compares it with the deadline that counts (a session that was
+//! used meanwhile is simply put in again).
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::clock::Instant;
+
+/// Deadlines are rounded up to this; nobody is cut early, and at most this much late.
+const SLOT: Duration = Duration::from_millis(250);
+
+/// Keys by the slot in which they fall due.
+pub(crate) struct Wheel<K> {
+    slots: BTreeMap<u64, Vec<K>>,
+}
+
+impl<K> Wheel<K> {
+    pub(crate) fn new() -> Wheel<K> {
+        Wheel { slots: BTreeMap::new() }
+    }
+
+    /// Puts `key` into the slot of `deadline`.
+    pub(crate) fn insert(&mut self, deadline: Instant, key: K) {
+        self.slots.entry(slot_of(deadline)).or_default().push(key);
+    }
+
+    /// Takes one key that is due at `now`, earliest slot first.
+    pub(crate) fn pop(&mut self, now: Instant) -> Option<K> {
+        let passed = (now.elapsed().as_millis() / SLOT.as_millis()) as u64;
+        let mut entry = self.slots.first_entry()?;
+        if *entry.key() > passed {
+            return None;
+        }
+        let key = entry.get_mut().pop();
+        if entry.get().is_empty() {
+            entry.remove();
+        }
+        key
+    }
+
+    /// When the earliest slot falls due.
+    pub(crate) fn next(&self) -> Option<Instant> {
+        let (&slot, _) = self.slots.first_key_value()?;
+        Some(Instant::default() + SLOT.saturating_mul(u32::try_from(slot).unwrap_or(u32::MAX)))
+    }
+}
+
+fn slot_of(deadline: Instant) -> u64 {
+    // A u64 of milliseconds is 584 million years.
+    (deadline.elapsed().as_millis() as u64).div_ceil(SLOT.as_millis() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_come_out_when_due_never_early_and_by_slot() {
+        let at = |ms| Instant::default() + Duration::from_millis(ms);
+        let mut wheel = Wheel::new();
+        for (ms, key) in [(1000, 'b'), (1, 'a'), (1001, 'c')] {
+            wheel.insert(at(ms), key);
+        }
+        assert_eq!(wheel.next(), Some(at(250)));
+        assert_eq!(wheel.pop(at(249)), None);
+        assert_eq!(wheel.pop(at(250)), Some('a'));
+        assert_eq!(wheel.pop(at(1000)), Some('b'));
+        assert_eq!(wheel.pop(at(1249)), None, "rounded up, never early");
+        assert_eq!(wheel.pop(at(1250)), Some('c'));
+        assert_eq!(wheel.next(), None);
+    }
+}
