@@ -61,8 +61,6 @@ counters! {
     loop_stall_ms_max,
     /// Latest that a timer was served, in milliseconds.
     timer_late_ms_max,
-    /// Blocking jobs that go on although their call has ended.
-    unblock_zombies,
 }
 
 /// Adds one.

@@ -81,7 +81,7 @@ pub(crate) enum Body<'a> {
 
 /// A JSON-RPC error.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Error {
+pub(crate) struct Error {
     /// One of the codes of JSON-RPC or MCP.
     pub code: i32,
     /// One sentence that names the cause and, where there is one, the remedy.

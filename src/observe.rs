@@ -51,6 +51,7 @@ pub(crate) fn snapshot(shell: &Shell) -> Value {
             "buffered_bytes": common.budget.used(),
             "buffered_bytes_max": limits.buffered_bytes_max,
             "unblock_zombies": shell.services.offload.zombies(),
+            "timers": shell.timers(),
         },
         "sessions": sessions,
         "ended": ended,

@@ -5,7 +5,7 @@
 
 /// A revision whose sessions begin with `initialize`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Revision {
+pub(crate) enum Revision {
     /// 2024-11-05: HTTP+SSE.
     V2024_11_05,
     /// 2025-03-26: Streamable HTTP, batches.
@@ -32,7 +32,7 @@ impl Revision {
         [Revision::V2024_11_05, Revision::V2025_03_26, Revision::V2025_06_18, Revision::V2025_11_25];
 
     /// The revision's name on the wire.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Revision::V2024_11_05 => "2024-11-05",
             Revision::V2025_03_26 => "2025-03-26",

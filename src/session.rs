@@ -212,6 +212,11 @@ impl SessionTable {
         self.slots.len()
     }
 
+    /// Entries in the wheel of deadlines.
+    pub(crate) fn timers(&self) -> usize {
+        self.wheel.len()
+    }
+
     /// Every session, in the order of their slots.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Session> {
         self.slots.iter().map(|(_, session)| session)
@@ -243,6 +248,8 @@ impl SessionTable {
     /// Puts a newcomer into the table; [`SessionTable::make_room`] came first.
     pub(crate) fn open(&mut self, newcomer: Newcomer, now: Instant) -> SessionKey {
         self.generation = self.generation.wrapping_add(1);
+        let slots = &self.slots;
+        self.wheel.shed(slots.len(), |key| slots.get(key.slot as usize).is_some_and(|session| session.key == *key));
         let entry = self.slots.vacant_entry();
         let slot = entry.key();
         let key = SessionKey { slot: slot as u32, generation: self.generation };

@@ -1,9 +1,9 @@
 //! A wheel of coarse slots: what is due, in the order in which it becomes due.
 //!
 //! It is sparse, an ordered map from slot to keys, so that half an hour of idle time costs one entry
-//! per session and no rotation. Work is proportional to what falls due, never to what lives. Keys are
-//! not removed: whoever takes one out compares it with the deadline that counts (a session that was
-//! used meanwhile is simply put in again).
+//! per session and no rotation. Work is proportional to what falls due, never to what lives. A key is not
+//! removed when its owner goes: whoever takes one out compares it with the deadline that counts (a session
+//! that was used meanwhile is simply put in again), and once the dead outnumber the living they are shed.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,20 +12,44 @@ use crate::clock::Instant;
 
 /// Deadlines are rounded up to this; nobody is cut early, and at most this much late.
 const SLOT: Duration = Duration::from_millis(250);
+/// So many dead keys are not worth a search.
+const SPARE: usize = 256;
 
 /// Keys by the slot in which they fall due.
 pub(crate) struct Wheel<K> {
     slots: BTreeMap<u64, Vec<K>>,
+    len: usize,
 }
 
 impl<K> Wheel<K> {
     pub(crate) fn new() -> Wheel<K> {
-        Wheel { slots: BTreeMap::new() }
+        Wheel { slots: BTreeMap::new(), len: 0 }
     }
 
     /// Puts `key` into the slot of `deadline`.
     pub(crate) fn insert(&mut self, deadline: Instant, key: K) {
         self.slots.entry(slot_of(deadline)).or_default().push(key);
+        self.len += 1;
+    }
+
+    /// How many keys are in it.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Throws out the keys of those who are gone, if they are more than those who live.
+    ///
+    /// Linear in keys, but each is looked at once for at least one that was put in: constant over time.
+    pub(crate) fn shed(&mut self, living: usize, is_alive: impl Fn(&K) -> bool) {
+        if self.len <= 2 * living + SPARE {
+            return;
+        }
+        self.slots.retain(|_, keys| {
+            keys.retain(&is_alive);
+            keys.shrink_to_fit();
+            !keys.is_empty()
+        });
+        self.len = self.slots.values().map(Vec::len).sum();
     }
 
     /// Takes one key that is due at `now`, earliest slot first.
@@ -36,6 +60,7 @@ impl<K> Wheel<K> {
             return None;
         }
         let key = entry.get_mut().pop();
+        self.len -= usize::from(key.is_some());
         if entry.get().is_empty() {
             entry.remove();
         }
@@ -71,6 +96,16 @@ mod tests {
         assert_eq!(wheel.pop(at(1000)), Some('b'));
         assert_eq!(wheel.pop(at(1249)), None, "rounded up, never early");
         assert_eq!(wheel.pop(at(1250)), Some('c'));
-        assert_eq!(wheel.next(), None);
+        assert_eq!((wheel.next(), wheel.len()), (None, 0));
+    }
+
+    #[test]
+    fn p19_the_dead_are_shed_once_they_outnumber_the_living() {
+        let mut wheel = Wheel::new();
+        for key in 0..100_000u32 {
+            wheel.shed(10, |&other| key - other <= 10);
+            wheel.insert(Instant::default() + Duration::from_secs(1800 + u64::from(key) / 1000), key);
+            assert!(wheel.len() <= 2 * 10 + SPARE + 1);
+        }
     }
 }

@@ -20,7 +20,7 @@ pub(crate) struct Running {
     pub(crate) tool: Rc<str>,
     pub(crate) started: Instant,
     uncancellable: bool,
-    serial: u64,
+    pub(crate) serial: u64,
     /// Dropping it drops the handler's future.
     _task: Option<smol::Task<()>>,
 }
@@ -41,9 +41,8 @@ impl Shell {
         let serial = self.call_serial.get();
         self.call_serial.set(serial + 1);
         let mut calls = self.calls.borrow_mut();
-        let entry = calls.vacant_entry();
-        let slot = entry.key();
-        self.call_ends.borrow_mut().insert(call.started + call.wait, (slot, serial));
+        let slot = calls.vacant_key();
+        self.call_ends_at(call.started + call.wait, slot, serial, &calls);
         if let Some(session) = self.table.borrow_mut().get(key) {
             session.running.push(session::Running { id: call.cx.request_id().clone(), call: slot });
         }
@@ -56,7 +55,7 @@ impl Shell {
                 shell.call_ended(&call.0, key, end);
             }
         });
-        entry.insert(Running { cx, session: key, tool, started, uncancellable, serial, _task: task });
+        calls.insert(Running { cx, session: key, tool, started, uncancellable, serial, _task: task });
     }
 
     fn take_running(&self, slot: usize) -> Option<Running> {

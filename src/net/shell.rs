@@ -33,7 +33,7 @@ pub(crate) struct Shell {
     buffers: RefCell<Vec<Vec<u8>>>,
     waits: RefCell<Wheel<Weak<Presence>>>,
     beats: RefCell<Wheel<(Weak<Stream>, u32)>>,
-    pub(crate) call_ends: RefCell<Wheel<(usize, u64)>>,
+    call_ends: RefCell<Wheel<(usize, u64)>>,
     pub(crate) call_serial: Cell<u64>,
     beat_phase: Cell<u32>,
 }
@@ -220,7 +220,9 @@ impl Shell {
         presence.deadline.set(Some(deadline));
         if presence.due.get().is_none_or(|due| deadline < due) {
             presence.due.set(Some(deadline));
-            self.waits.borrow_mut().insert(deadline, Rc::downgrade(presence));
+            let mut waits = self.waits.borrow_mut();
+            waits.shed(self.connections.borrow().len(), |presence| presence.strong_count() > 0);
+            waits.insert(deadline, Rc::downgrade(presence));
         }
     }
 
@@ -239,6 +241,19 @@ impl Shell {
     }
 
     // ---- what falls due ----
+
+    /// Deadlines that are being watched, of the living and the not yet forgotten.
+    pub(crate) fn timers(&self) -> usize {
+        let (waits, beats) = (self.waits.borrow().len(), self.beats.borrow().len());
+        self.table.borrow().timers() + waits + beats + self.call_ends.borrow().len()
+    }
+
+    /// Notes until when a call may run.
+    pub(crate) fn call_ends_at(&self, deadline: Instant, slot: usize, serial: u64, calls: &Slab<Running>) {
+        let mut ends = self.call_ends.borrow_mut();
+        ends.shed(calls.len(), |&(slot, serial)| calls.get(slot).is_some_and(|call| call.serial == serial));
+        ends.insert(deadline, (slot, serial));
+    }
 
     /// The earliest moment at which something may be due.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
@@ -295,7 +310,10 @@ impl Shell {
         self.beat_phase.set(phase);
         let every = self.limits().keep_alive_every;
         let first = every.mul_f64(0.25 + 0.75 * f64::from(phase) / f64::from(u32::MAX));
-        self.beats.borrow_mut().insert(self.now() + first, (Rc::downgrade(stream), epoch));
+        let mut beats = self.beats.borrow_mut();
+        let is_live = |(stream, epoch): &(Weak<Stream>, u32)| stream.upgrade().is_some_and(|s| s.is_live_as(*epoch));
+        beats.shed(self.connections.borrow().len(), is_live);
+        beats.insert(self.now() + first, (Rc::downgrade(stream), epoch));
     }
 
     fn beat(&self, now: Instant) -> bool {

@@ -42,7 +42,8 @@ impl Desk<'_> {
         stream: &Rc<Stream>,
     ) -> Result<Vec<Call>, Rejection> {
         let requests = messages.iter().filter(|message| matches!(message, Message::Request { .. })).count();
-        let most = self.services.common.limits.calls_max;
+        let limits = &self.services.common.limits;
+        let most = limits.calls_max;
         if let Some(session) = self.table.get(key) {
             session.last_active = self.now;
             session.messages_in += messages.len() as u64;
@@ -50,6 +51,12 @@ impl Desk<'_> {
                 let cause = format!("{most} calls of this session are running already (limit calls_max); wait for one");
                 return Err(Rejection::new(503, cause));
             }
+        }
+        let (waiting, bytes, _) = stream.load();
+        if requests > 0 && (bytes >= limits.queue_bytes_max || waiting >= limits.queue_messages_max + most) {
+            // P39: whoever does not read his answers gets no further ones; nobody else pays for him.
+            let cause = format!("{bytes} bytes of answers wait on this session's stream (limit queue_bytes_max); read them first");
+            return Err(Rejection::new(503, cause));
         }
         let mut rooms = Vec::with_capacity(requests);
         for _ in 0..requests {

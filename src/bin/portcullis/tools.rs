@@ -1,0 +1,67 @@
+//! What a model can do here: look at the machine. Every tool only reads, and says so.
+//!
+//! A tool's file declares it, runs it, and reads what the machine answers; the reading is pure and tested.
+//! Arguments that reach a command are checked here first: no shell is involved, but `nft` reads its
+//! arguments as one text in a language of its own, and every command reads a leading `-` as an option.
+
+mod firewall_ruleset;
+mod interfaces;
+mod ping_host;
+mod process;
+mod system_info;
+
+use portcullis::{Builder, Limits};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// How long a command that answers from the kernel's tables may take. A set of 200,000 addresses takes 5 s.
+const LOOK_WAIT: Duration = Duration::from_secs(20);
+
+/// Adds every tool. What a command prints is read up to the size of the largest answer: more could not be sent.
+pub(crate) fn register(builder: Builder, limits: &Limits) -> Builder {
+    let answer_bytes_max = limits.result_bytes_max;
+    let instructions = "Read-only view of this machine: its interfaces, its nftables firewall, its load, and ping.";
+    let builder = builder.title("Portcullis").instructions(instructions);
+    let builder = builder.tool(system_info::tool(), system_info::call);
+    let builder = builder.tool(interfaces::tool(), move |_cx, args| interfaces::call(args, answer_bytes_max));
+    let builder =
+        builder.tool(firewall_ruleset::tool(), move |_cx, args| firewall_ruleset::call(args, answer_bytes_max));
+    builder.tool(ping_host::tool(), ping_host::call)
+}
+
+/// The schema of a tool's arguments: these properties and no others.
+fn schema(properties: Value, required: &[&str]) -> Value {
+    json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false })
+}
+
+/// Refuses a name that a command could take for something else, by its argument's name.
+///
+/// Letters, digits and `extra`, at most `bytes_max` of them, the first of them no `-`.
+fn checked<'a>(argument: &str, text: &'a str, bytes_max: usize, extra: &str) -> Result<&'a str, String> {
+    let known = |c: char| c.is_ascii_alphanumeric() || extra.contains(c);
+    if text.is_empty() || text.len() > bytes_max || text.starts_with('-') || !text.chars().all(known) {
+        // What was sent is shown short and escaped: it goes to a model and into a log.
+        let shown: String = text.chars().take(64).collect();
+        let expected = format!("expected 1 to {bytes_max} letters, digits and any of {extra}, not starting with -");
+        return Err(format!("`{argument}`: got {shown:?}, {expected}"));
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_a_command_could_misread_is_refused_by_its_argument() {
+        let long = "x".repeat(65);
+        for text in ["", "-f", "--help", "a b", "a;b", "a\0b", "a\nb", "a{b", "\"a\"", "é", "$(id)", long.as_str()] {
+            let why = checked("host", text, 64, ".:-").unwrap_err();
+            assert!(why.starts_with("`host`: got \"") && why.len() < 250, "{text:?}: {why}");
+            assert!(!why.contains(['\0', '\n']), "{why:?}");
+        }
+        for text in ["a", "fw.example", "192.0.2.1", "fe80::1", "x-1"] {
+            assert_eq!(checked("host", text, 64, ".:-"), Ok(text));
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! `firewall_ruleset`: the nftables rules, exactly as `nft -j -t list ruleset` tells them.
+//!
+//! Terse (`-t`) always: a set of 200,000 addresses costs 268 MB and 4 s to list, its name costs nothing.
+//! `nft` joins its arguments and reads them as one text of its own language, where `;` begins the next
+//! command: a table named `x; flush ruleset` would flush the rules. So names are checked letter by letter.
+
+use super::process::{Finished, Run};
+use super::{LOOK_WAIT, checked, schema};
+use portcullis::{CallError, CallResult, Tool};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+const FAMILIES: [&str; 6] = ["inet", "ip", "ip6", "arp", "bridge", "netdev"];
+
+/// What `nft` allows in an identifier besides letters and digits, and the longest the kernel takes.
+const NAME_EXTRA: &str = "_-./";
+const NAME_BYTES_MAX: usize = 255;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Arguments {
+    family: Option<String>,
+    table: Option<String>,
+}
+
+pub(super) fn tool() -> Tool {
+    let family = json!({ "type": "string", "enum": FAMILIES, "description": "Only tables of this family." });
+    let table = json!({ "type": "string", "description": "Only this table; needs `family`." });
+    let rows = json!({ "type": "array", "items": { "type": "object" } });
+    Tool::new("firewall_ruleset")
+        .title("Firewall rules")
+        .description("nftables rules of this machine (tables, chains, rules, counters, sets without their elements), as `nft -j -t` prints them.")
+        .input_schema(schema(json!({ "family": family, "table": table }), &[]))
+        .output_schema(json!({ "type": "object", "properties": { "nftables": rows }, "required": ["nftables"] }))
+        .read_only()
+        .open_world(false)
+}
+
+pub(super) async fn call(args: Arguments, answer_bytes_max: usize) -> Result<CallResult, CallError> {
+    let words = words(args.family.as_deref(), args.table.as_deref()).map_err(CallError::new)?;
+    let run = Run { program: "nft", args: &words, wait: LOOK_WAIT, stdout_bytes_max: answer_bytes_max };
+    let finished = run.finish(|_| ()).await.map_err(|error| CallError::new(with_remedy(&error.to_string())))?;
+    read(&finished).map(CallResult::structured).map_err(CallError::new)
+}
+
+/// The arguments of `nft`.
+fn words<'a>(family: Option<&'a str>, table: Option<&'a str>) -> Result<Vec<&'a str>, String> {
+    let family = match family {
+        Some(family) if !FAMILIES.contains(&family) => {
+            let shown: String = family.chars().take(64).collect();
+            return Err(format!("`family`: got {shown:?}, expected one of {}", FAMILIES.join(", ")));
+        }
+        family => family,
+    };
+    let table = table.map(|table| checked("table", table, NAME_BYTES_MAX, NAME_EXTRA)).transpose()?;
+    match (family, table) {
+        (None, None) => Ok(vec!["-j", "-t", "list", "ruleset"]),
+        (Some(family), None) => Ok(vec!["-j", "-t", "list", "ruleset", family]),
+        (Some(family), Some(table)) => Ok(vec!["-j", "-t", "list", "table", family, table]),
+        (None, Some(_)) => Err(format!("`table` needs `family`, one of {}", FAMILIES.join(", "))),
+    }
+}
+
+/// What `nft` told, or why it did not.
+fn read(finished: &Finished) -> Result<Value, String> {
+    if !finished.status.success() {
+        return Err(with_remedy(&format!("`nft` said: {}", finished.stderr.trim())));
+    }
+    match serde_json::from_str::<Value>(&finished.stdout) {
+        Ok(ruleset) if ruleset["nftables"].is_array() => Ok(ruleset),
+        Ok(_) => Err("`nft -j` printed JSON without `nftables`".into()),
+        Err(error) => Err(with_remedy(&format!("`nft -j` printed no JSON: {error}"))),
+    }
+}
+
+/// Adds what helps where the command, its JSON, or the right to ask the kernel is missing.
+fn with_remedy(fault: &str) -> String {
+    let remedy = if fault.contains("Operation not permitted") || fault.contains("must be root") {
+        "Reading the rules needs the right CAP_NET_ADMIN: give it to the server's unit with \
+         `AmbientCapabilities=CAP_NET_ADMIN`, or run the server as root."
+    } else if fault.contains("was not found") {
+        "Install nftables; this machine may also have no firewall."
+    } else if fault.contains("printed more than") {
+        "Ask for one table with `family` and `table`, or start the server with a larger `--result-bytes-max`."
+    } else if fault.contains("printed no JSON") || fault.contains("JSON support not compiled-in") {
+        "Install an nftables that was built with JSON (on OpenWrt: nftables-json)."
+    } else {
+        return fault.to_owned();
+    };
+    format!("{fault}\n{remedy}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::ExitStatus;
+
+    fn finished(code: i32, stdout: &str, stderr: &str) -> Finished {
+        Finished { status: ExitStatus::from_raw(code << 8), stdout: stdout.into(), stderr: stderr.into() }
+    }
+
+    #[test]
+    fn nft_is_only_ever_asked_to_list() {
+        let cases = [
+            (None, None, "-j -t list ruleset"),
+            (Some("ip6"), None, "-j -t list ruleset ip6"),
+            (Some("inet"), Some("fw4"), "-j -t list table inet fw4"),
+        ];
+        for (family, table, expected) in cases {
+            assert_eq!(words(family, table).unwrap().join(" "), expected);
+        }
+    }
+
+    #[test]
+    fn a_name_that_nft_would_read_as_a_command_is_refused() {
+        let cases = [
+            (Some("inet"), Some("x; flush ruleset"), "`table`: got \"x; flush ruleset\""),
+            (Some("inet"), Some("x\nflush ruleset"), "`table`: got \"x\\nflush ruleset\""),
+            (Some("inet"), Some("-f"), "`table`: got \"-f\""),
+            (Some("inet"), Some("\"x\""), "`table`"),
+            (Some("inet"), Some(""), "`table`"),
+            (Some("inet; flush ruleset"), None, "`family`: got \"inet; flush ruleset\", expected one of inet, ip,"),
+            (Some("-f"), None, "`family`"),
+            (None, Some("filter"), "`table` needs `family`"),
+        ];
+        for (family, table, expected) in cases {
+            let why = words(family, table).unwrap_err();
+            assert!(why.contains(expected), "{why}");
+        }
+    }
+
+    #[test]
+    fn what_nft_prints_is_passed_on_as_it_is() {
+        let printed = r#"{"nftables": [{"metainfo": {"version": "1.0.6"}}, {"rule": {"handle": 8, "expr": [{"accept": null}]}}]}"#;
+        assert_eq!(read(&finished(0, printed, "")).unwrap(), serde_json::from_str::<Value>(printed).unwrap());
+    }
+
+    #[test]
+    fn a_missing_right_or_command_names_its_remedy() {
+        let cases = [
+            (
+                finished(
+                    1,
+                    "",
+                    "Operation not permitted (you must be root)\nnetlink: Error: cache initialization failed",
+                ),
+                "AmbientCapabilities=CAP_NET_ADMIN",
+            ),
+            (
+                finished(1, "", "Error: No such file or directory\nlist table inet nope\n"),
+                "`nft` said: Error: No such file or directory",
+            ),
+            (finished(1, "", "Error: JSON support not compiled-in\n"), "nftables-json"),
+            (finished(0, "table inet x {", ""), "nftables-json"),
+            (finished(0, "[]", ""), "without `nftables`"),
+        ];
+        for (finished, expected) in cases {
+            let why = read(&finished).unwrap_err();
+            assert!(why.contains(expected), "{why}");
+        }
+        assert!(with_remedy("`nft` was not found in /bin").contains("Install nftables"));
+        assert!(with_remedy("`nft` printed more than 9 bytes").contains("`family` and `table`"));
+    }
+}

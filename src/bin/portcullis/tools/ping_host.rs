@@ -1,0 +1,254 @@
+//! `ping_host`: asks a host for echoes with the system's `ping`, and tells each reply as progress.
+//!
+//! The one tool that sends something, a few packets. A host that does not answer is an answer (0 received),
+//! a name that does not exist is a fault. Understands the words of iputils and of BusyBox.
+//! A `ping` with file capabilities loses them under `NoNewPrivileges`, which every hardened unit sets: the
+//! fault then names what to give instead.
+
+use super::process::{Finished, Run};
+use super::{checked, schema};
+use portcullis::{CallError, CallResult, RequestContext, Tool};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+/// Echoes of one call. More is monitoring, which is somebody else's job.
+const COUNT: RangeInclusive<u32> = 1..=20;
+/// Seconds between echoes; `ping` itself wants root for less.
+const INTERVAL: RangeInclusive<f64> = 0.2..=10.0;
+/// Seconds to wait for the last reply. Whole ones: BusyBox takes no others.
+const TIMEOUT: RangeInclusive<u32> = 1..=30;
+
+/// What may stand in a host besides letters and digits: names, IPv4, IPv6 with a zone.
+const HOST_EXTRA: &str = ".:-_%";
+/// RFC 1035: 253 for a name. A zone of an address is far below.
+const HOST_BYTES_MAX: usize = 253;
+
+/// Time beyond the echoes for the name to be looked up: three servers of 5 s each.
+const LOOKUP_WAIT: Duration = Duration::from_secs(15);
+
+/// 20 replies and a summary are 2 KiB; what is longer is no `ping`.
+const OUTPUT_BYTES_MAX: usize = 16 * 1024;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Arguments {
+    host: String,
+    count: Option<u32>,
+    interval: Option<f64>,
+    timeout: Option<u32>,
+}
+
+pub(super) fn tool() -> Tool {
+    let input = json!({
+        "host": { "type": "string", "description": "Name or IP address." },
+        "count": { "type": "integer", "minimum": COUNT.start(), "maximum": COUNT.end(), "default": 3 },
+        "interval": { "type": "number", "minimum": INTERVAL.start(), "maximum": INTERVAL.end(), "default": 1, "description": "Seconds between echoes." },
+        "timeout": { "type": "integer", "minimum": TIMEOUT.start(), "maximum": TIMEOUT.end(), "default": 2, "description": "Seconds to wait for the last reply." },
+    });
+    let number = json!({ "type": "number" });
+    let rtt = json!({ "type": ["object", "null"], "properties": { "min": number, "avg": number, "max": number } });
+    let whole = json!({ "type": "integer" });
+    let output = json!({
+        "type": "object",
+        "properties": { "sent": whole, "received": whole, "loss_percent": number, "rtt_ms": rtt, "errors": { "type": "string" } },
+        "required": ["sent", "received", "loss_percent", "rtt_ms"],
+    });
+    Tool::new("ping_host")
+        .title("Ping a host")
+        .description("Pings a host from this machine: packets sent and received, loss, round-trip times. Takes about count x interval seconds and reports each reply as progress.")
+        .input_schema(schema(input, &["host"]))
+        .output_schema(output)
+        .read_only()
+        .open_world(true)
+}
+
+pub(super) async fn call(cx: RequestContext, args: Arguments) -> Result<CallResult, CallError> {
+    let host = checked("host", &args.host, HOST_BYTES_MAX, HOST_EXTRA).map_err(CallError::new)?;
+    let count = within("count", args.count.unwrap_or(3), COUNT).map_err(CallError::new)?;
+    let interval = within("interval", args.interval.unwrap_or(1.0), INTERVAL).map_err(CallError::new)?;
+    let timeout = within("timeout", args.timeout.unwrap_or(2), TIMEOUT).map_err(CallError::new)?;
+
+    let (c, i, w) = (count.to_string(), interval.to_string(), timeout.to_string());
+    let words = ["-n", "-c", &c, "-i", &i, "-W", &w, "--", host];
+    let wait = Duration::from_secs_f64(f64::from(count) * interval + f64::from(timeout)) + LOOKUP_WAIT;
+    let run = Run { program: "ping", args: &words, wait, stdout_bytes_max: OUTPUT_BYTES_MAX };
+    let mut last = 0;
+    let finished = run.finish(|line| {
+        // A reply that comes twice or late must not make progress fall.
+        if let Some(n) = reply(line).filter(|n| (last + 1..=count).contains(n)) {
+            last = n;
+            cx.progress(f64::from(n), Some(f64::from(count)), Some(line));
+        }
+    });
+    let finished = finished.await.map_err(|error| CallError::new(with_remedy(&error.to_string())))?;
+    read(&finished).map(CallResult::structured).map_err(CallError::new)
+}
+
+fn within<T: PartialOrd + Display>(argument: &str, value: T, range: RangeInclusive<T>) -> Result<T, String> {
+    match range.contains(&value) {
+        true => Ok(value),
+        false => Err(format!("`{argument}`: got {value}, expected {} to {}", range.start(), range.end())),
+    }
+}
+
+/// Which echo a line is about, counted from 1; iputils counts so, BusyBox from 0.
+fn reply(line: &str) -> Option<u32> {
+    let (number, first) = match line.split_once("icmp_seq=") {
+        Some((_, rest)) => (rest, 1),
+        None => (line.split_once(" seq=")?.1, 0),
+    };
+    let end = number.find(|c: char| !c.is_ascii_digit()).unwrap_or(number.len());
+    number[..end].parse::<u32>().ok()?.checked_add(1 - first)
+}
+
+/// What `ping` found, or why it found nothing.
+fn read(finished: &Finished) -> Result<Value, String> {
+    let Some((sent, received)) = finished.stdout.lines().find_map(counts) else {
+        let said =
+            [&finished.stderr, &finished.stdout].into_iter().map(|text| text.trim()).find(|text| !text.is_empty());
+        return Err(with_remedy(&format!("`ping` said: {}", said.unwrap_or("nothing"))));
+    };
+    let lost = f64::from(sent.saturating_sub(received)) * 100.0 / f64::from(sent.max(1));
+    let times = finished.stdout.lines().find_map(times);
+    let rtt = times.map(|[min, avg, max]| json!({ "min": min, "avg": avg, "max": max }));
+    let mut found = json!({
+        "sent": sent,
+        "received": received,
+        "loss_percent": (lost * 10.0).round() / 10.0,
+        "rtt_ms": rtt,
+    });
+    if !finished.stderr.trim().is_empty() {
+        found["errors"] = finished.stderr.trim().into();
+    }
+    Ok(found)
+}
+
+/// The summary: `3 packets transmitted, 2 received, +1 errors, 33% packet loss, time 2037ms`.
+fn counts(line: &str) -> Option<(u32, u32)> {
+    let mut parts = line.split(", ").map(str::trim);
+    let number = |part: &str| part.split(' ').next()?.parse().ok();
+    let sent = parts.next().filter(|part| part.ends_with("packets transmitted")).and_then(number)?;
+    let received = parts.find(|part| part.ends_with("received")).and_then(number)?;
+    Some((sent, received))
+}
+
+/// The times: `rtt min/avg/max/mdev = 0.043/0.046/0.051/0.003 ms`, `round-trip min/avg/max = 0.1/0.2/0.3 ms`.
+fn times(line: &str) -> Option<[f64; 3]> {
+    let (what, values) = line.split_once(" = ")?;
+    if !what.contains("min/avg/max") {
+        return None;
+    }
+    let mut values = values.trim_end_matches(" ms").split('/').map(|value| value.parse().ok());
+    Some([values.next()??, values.next()??, values.next()??])
+}
+
+/// Adds what helps where the command or the right to send is missing.
+fn with_remedy(fault: &str) -> String {
+    let remedy = if fault.contains("was not found") {
+        "Install iputils-ping."
+    } else if ["Operation not permitted", "cap_net_raw", "permission denied", "are you root"]
+        .iter()
+        .any(|s| fault.contains(s))
+    {
+        "`ping` may not open a raw socket here. Under `NoNewPrivileges` its own capability does not count: give the \
+         server's unit `AmbientCapabilities=CAP_NET_RAW`, or allow everyone with \
+         `sysctl net.ipv4.ping_group_range=\"0 65534\"`."
+    } else {
+        return fault.to_owned();
+    };
+    format!("{fault}\n{remedy}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::ExitStatus;
+
+    fn finished(code: i32, stdout: &str, stderr: &str) -> Finished {
+        Finished { status: ExitStatus::from_raw(code << 8), stdout: stdout.into(), stderr: stderr.into() }
+    }
+
+    #[test]
+    fn a_reply_says_which_echo_it_answers() {
+        let cases = [
+            ("64 bytes from 198.51.100.2: icmp_seq=1 ttl=64 time=0.051 ms", Some(1)),
+            ("64 bytes from 198.51.100.2: icmp_seq=20 ttl=64 time=0.051 ms (DUP!)", Some(20)),
+            ("From 192.0.2.1 icmp_seq=2 Destination Host Unreachable", Some(2)),
+            ("64 bytes from 127.0.0.1: seq=0 ttl=64 time=0.050 ms", Some(1)),
+            ("PING 198.51.100.2 (198.51.100.2) 56(84) bytes of data.", None),
+            ("icmp_seq=", None),
+            ("icmp_seq=99999999999", None),
+            ("x seq=4294967295", None),
+            ("", None),
+        ];
+        for (line, expected) in cases {
+            assert_eq!(reply(line), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn summaries_of_iputils_and_busybox_are_understood() {
+        let cases = [
+            (
+                "3 packets transmitted, 3 received, 0% packet loss, time 2037ms\nrtt min/avg/max/mdev = 0.043/0.046/0.051/0.003 ms\n",
+                json!({ "sent": 3, "received": 3, "loss_percent": 0.0, "rtt_ms": { "min": 0.043, "avg": 0.046, "max": 0.051 } }),
+            ),
+            (
+                "3 packets transmitted, 2 packets received, 33% packet loss\nround-trip min/avg/max = 0.1/0.2/0.3 ms\n",
+                json!({ "sent": 3, "received": 2, "loss_percent": 33.3, "rtt_ms": { "min": 0.1, "avg": 0.2, "max": 0.3 } }),
+            ),
+            (
+                "2 packets transmitted, 0 received, +2 errors, 100% packet loss, time 1017ms\npipe 2\n",
+                json!({ "sent": 2, "received": 0, "loss_percent": 100.0, "rtt_ms": null }),
+            ),
+            (
+                "2 packets transmitted, 2 received, +1 duplicates, 0% packet loss, time 1001ms\nrtt min/avg/max/mdev = 1/2/3/0 ms, pipe 2\n",
+                json!({ "sent": 2, "received": 2, "loss_percent": 0.0, "rtt_ms": { "min": 1.0, "avg": 2.0, "max": 3.0 } }),
+            ),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(read(&finished(0, text, "")).unwrap(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn no_reply_is_an_answer_and_no_such_host_is_a_fault_in_pings_words() {
+        let dropped = finished(
+            1,
+            "1 packets transmitted, 0 received, 100% packet loss, time 0ms",
+            "ping: sendmsg: Operation not permitted\n",
+        );
+        assert_eq!(read(&dropped).unwrap()["errors"], "ping: sendmsg: Operation not permitted");
+        let cases = [
+            (
+                finished(2, "", "ping: nosuch.invalid: Name or service not known\n"),
+                "`ping` said: ping: nosuch.invalid: Name or service not known",
+            ),
+            (finished(2, "", "ping: connect: Network is unreachable\n"), "Network is unreachable"),
+            (
+                finished(
+                    2,
+                    "",
+                    "ping: socktype: SOCK_RAW\nping: socket: Operation not permitted\nping: => missing cap_net_raw+p capability or setuid?",
+                ),
+                "AmbientCapabilities=CAP_NET_RAW",
+            ),
+            (finished(126, "", ""), "`ping` said: nothing"),
+        ];
+        for (finished, expected) in cases {
+            let why = read(&finished).unwrap_err();
+            assert!(why.contains(expected), "{why}");
+        }
+    }
+
+    #[test]
+    fn numbers_outside_their_range_are_refused_by_their_argument() {
+        assert_eq!(within("count", 0, COUNT).unwrap_err(), "`count`: got 0, expected 1 to 20");
+        assert!(within("count", 21, COUNT).is_err() && within("count", 20, COUNT).is_ok());
+        assert!(within("interval", f64::NAN, INTERVAL).is_err() && within("interval", 0.2, INTERVAL).is_ok());
+    }
+}

@@ -1,0 +1,108 @@
+//! `system_info`: which machine this is and how it is doing, from `uname` and a few small files.
+//!
+//! Each fact stands for itself: one that this machine hides (a unit with `ProcSubset=pid` has no
+//! `/proc/meminfo`) is `null`, and the others are still told. The files are the kernel's own and small, so they
+//! are read in place.
+
+use super::schema;
+use portcullis::{CallError, CallResult, RequestContext, Tool};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::io::Read;
+
+/// Longest file that is read; `/proc/meminfo` is 1.5 KiB.
+const FILE_BYTES_MAX: u64 = 16 * 1024;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Arguments {}
+
+pub(super) fn tool() -> Tool {
+    let facts =
+        ["hostname", "system", "kernel", "machine", "uptime_seconds", "load", "memory_bytes", "cpus", "portcullis"];
+    Tool::new("system_info")
+        .title("System information")
+        .description("This machine: host name, kernel, uptime in seconds, load of 1, 5 and 15 minutes, memory, CPUs, server version.")
+        .input_schema(schema(json!({}), &[]))
+        .output_schema(json!({ "type": "object", "required": facts }))
+        .read_only()
+        .open_world(false)
+}
+
+pub(super) async fn call(_cx: RequestContext, _args: Arguments) -> Result<CallResult, CallError> {
+    let name = rustix::system::uname();
+    Ok(CallResult::structured(json!({
+        "hostname": name.nodename().to_string_lossy(),
+        "system": name.sysname().to_string_lossy(),
+        "kernel": name.release().to_string_lossy(),
+        "machine": name.machine().to_string_lossy(),
+        "uptime_seconds": file("/proc/uptime").as_deref().and_then(uptime),
+        "load": file("/proc/loadavg").as_deref().and_then(load),
+        "memory_bytes": file("/proc/meminfo").as_deref().and_then(memory),
+        "cpus": file("/sys/devices/system/cpu/online").as_deref().and_then(cpus),
+        "portcullis": env!("CARGO_PKG_VERSION"),
+    })))
+}
+
+fn file(path: &str) -> Option<String> {
+    let mut text = String::new();
+    std::fs::File::open(path).ok()?.take(FILE_BYTES_MAX).read_to_string(&mut text).ok()?;
+    Some(text)
+}
+
+/// `12345.67 23456.78`: seconds since the start, and of idle CPUs.
+fn uptime(text: &str) -> Option<u64> {
+    text.split(['.', ' ']).next()?.parse().ok()
+}
+
+/// `0.00 0.01 0.05 1/123 4567`: means over 1, 5 and 15 minutes first.
+fn load(text: &str) -> Option<[f64; 3]> {
+    let mut means = text.split_whitespace().map(|mean| mean.parse().ok());
+    Some([means.next()??, means.next()??, means.next()??])
+}
+
+/// `MemTotal:  8123456 kB` and so on; `MemAvailable` is what can be had without swapping.
+fn memory(text: &str) -> Option<Value> {
+    let bytes = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+        line.trim().strip_suffix("kB")?.trim_end().parse::<u64>().ok()?.checked_mul(1024)
+    };
+    Some(json!({ "total": bytes("MemTotal")?, "available": bytes("MemAvailable") }))
+}
+
+/// `0-3,6`: ranges of CPUs that run.
+fn cpus(text: &str) -> Option<u32> {
+    text.trim().split(',').try_fold(0u32, |sum, range| {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        let (first, last) = (first.parse::<u32>().ok()?, last.parse::<u32>().ok()?);
+        sum.checked_add(last.checked_sub(first)?.checked_add(1)?)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernels_files_are_understood() {
+        assert_eq!(uptime("12345.67 23456.78\n"), Some(12_345));
+        assert_eq!(load("0.00 0.01 12.50 1/123 4567\n"), Some([0.0, 0.01, 12.5]));
+        let meminfo = "MemTotal:        2048 kB\nMemFree:          10 kB\nMemAvailable:     1024 kB\n";
+        assert_eq!(memory(meminfo), Some(json!({ "total": 2_097_152, "available": 1_048_576 })));
+        assert_eq!(memory("MemTotal: 1 kB\n"), Some(json!({ "total": 1024, "available": null })));
+        for (text, count) in [("0\n", 1), ("0-3\n", 4), ("0-1,4-5,7\n", 5)] {
+            assert_eq!(cpus(text), Some(count), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_says_something_else_is_a_missing_fact() {
+        for text in ["", "\n", "x", "-", "3-1", "0-", "0-4294967295,0", "1 2", "kB"] {
+            assert_eq!(
+                (uptime(text).filter(|_| text != "1 2"), load(text), memory(text), cpus(text)),
+                (None, None, None, None),
+                "{text}"
+            );
+        }
+    }
+}
