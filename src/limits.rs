@@ -36,7 +36,7 @@ pub struct Limits {
     pub result_bytes_max: usize,
     /// Bytes that wait for one slow reader; over it progress is replaced and logs are dropped.
     pub queue_bytes_max: usize,
-    /// Messages that wait for one slow reader. Their slots are allocated when a stream opens, 24 bytes each.
+    /// Messages that wait for one slow reader; over it progress is replaced and logs are dropped.
     pub queue_messages_max: usize,
     /// Bytes kept of one session's streams for `Last-Event-ID`; the oldest go first.
     pub replay_bytes_max: usize,

@@ -102,7 +102,7 @@ fn past(tomb: &Tombstone, now: Instant) -> Value {
     json!({
         "session": tomb.fingerprint.to_string(),
         "transport": tomb.transport.as_str(),
-        "client": &*tomb.client,
+        "client": tomb.client.as_str(),
         "principal": tomb.principal.to_string(),
         "lived_s": seconds(tomb.ended, tomb.opened),
         "ended_s_ago": seconds(now, tomb.ended),

@@ -170,10 +170,30 @@ pub(crate) struct Tombstone {
     pub(crate) principal: Principal,
     pub(crate) fingerprint: Fingerprint,
     pub(crate) transport: Transport,
-    pub(crate) client: Box<str>,
+    pub(crate) client: ShortName,
     pub(crate) opened: Instant,
     pub(crate) ended: Instant,
     pub(crate) reason: Ended,
+}
+
+/// A name without memory of its own: an ended session must not hold a page that ten thousand others could free.
+#[derive(Clone, Copy)]
+pub(crate) struct ShortName {
+    bytes: [u8; 63],
+    len: u8,
+}
+
+impl ShortName {
+    fn new(text: &str) -> ShortName {
+        let mut bytes = [0; 63];
+        let cut = text.floor_char_boundary(bytes.len());
+        bytes[..cut].copy_from_slice(&text.as_bytes()[..cut]);
+        ShortName { bytes, len: cut as u8 }
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.bytes[..self.len.into()]).unwrap_or_default()
+    }
 }
 
 /// What a newcomer brings.
@@ -203,7 +223,7 @@ impl SessionTable {
             slots: Slab::new(),
             by_id: HashMap::new(),
             wheel: Wheel::new(),
-            tombstones: VecDeque::new(),
+            tombstones: VecDeque::with_capacity(limits.tombstones_max),
             generation: 0,
         }
     }
@@ -396,7 +416,7 @@ impl SessionTable {
             principal: session.principal().clone(),
             fingerprint: session.fingerprint,
             transport: session.transport,
-            client: session.peer.client.name.clone(),
+            client: ShortName::new(&session.peer.client.name),
             opened: session.opened,
             ended: now,
             reason,

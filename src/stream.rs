@@ -2,9 +2,11 @@
 //! HTTP+SSE session.
 //!
 //! Decided here: what gives way when the client reads too slowly, and what can be fetched again. A stream is
-//! fed through a bounded channel that exists while a connection is attached. When it is full (or holds too many
-//! bytes), progress is replaced by newer progress, other notifications are dropped and counted, and an answer
-//! waits in a backlog: room for it was reserved when its call was admitted, and there is at most one per call.
+//! fed through a bounded channel that exists while a connection is attached. The channel has one place and a
+//! backlog behind it, so that ten thousand idle streams hold no empty places (sixteen would cost 1.1 KB each).
+//! When both hold `queue_messages_max` messages or `queue_bytes_max` bytes, progress is replaced by newer
+//! progress, other notifications are dropped and counted, and only an answer is still taken: room for it was
+//! reserved when its call was admitted, and there is at most one per call.
 //! A numbered stream keeps its messages for a while, so that a client whose connection broke can resume
 //! (S-18 … S-25). Nothing here knows of sockets or tasks.
 
@@ -70,12 +72,6 @@ impl Frame {
     }
 }
 
-/// What a connection takes out of a stream.
-pub(crate) enum Item {
-    Message(Rc<Frame>),
-    KeepAlive,
-}
-
 /// Which of the three kinds of stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
@@ -99,11 +95,7 @@ pub(crate) enum End {
 enum Feed {
     /// The connection has not decided between JSON and a stream yet.
     Undecided(Vec<Rc<Frame>>),
-    Open {
-        sender: Sender<Item>,
-        /// Which connection of this stream's it is.
-        epoch: u32,
-    },
+    Open(Sender<Rc<Frame>>),
     /// No connection.
     Detached,
 }
@@ -234,7 +226,7 @@ impl Stream {
             Some(frame) if !has_room && state.ended.is_none() => {
                 let before = frame.bytes();
                 frame.replace(text);
-                if matches!(state.feed, Feed::Open { .. }) {
+                if matches!(state.feed, Feed::Open(_)) {
                     state.queued_bytes = state.queued_bytes - before + frame.bytes();
                 }
                 state.kept_bytes = (state.kept_bytes + frame.bytes()).saturating_sub(before);
@@ -249,14 +241,6 @@ impl Stream {
                 self.store_and_offer(&mut state, frame);
                 wake(&mut state);
             }
-        }
-    }
-
-    /// Asks for a comment on the wire, if a connection is there and not busy anyway.
-    pub(crate) fn keep_alive(&self) {
-        if let Feed::Open { sender, .. } = &self.state.borrow().feed {
-            // A full queue means that bytes are on their way, which is as good.
-            let _ = sender.try_send(Item::KeepAlive);
         }
     }
 
@@ -279,19 +263,14 @@ impl Stream {
 
     /// Is a connection attached?
     pub(crate) fn is_live(&self) -> bool {
-        matches!(self.state.borrow().feed, Feed::Open { .. })
-    }
-
-    /// Is the connection with this epoch still the one?
-    pub(crate) fn is_live_as(&self, epoch: u32) -> bool {
-        matches!(self.state.borrow().feed, Feed::Open { epoch: current, .. } if current == epoch)
+        matches!(self.state.borrow().feed, Feed::Open(_))
     }
 
     /// Messages and bytes that wait, and messages dropped.
     pub(crate) fn load(&self) -> (usize, usize, u64) {
         let state = self.state.borrow();
         let waiting = match &state.feed {
-            Feed::Open { sender, .. } => sender.len(),
+            Feed::Open(sender) => sender.len(),
             Feed::Undecided(early) => early.len(),
             Feed::Detached => 0,
         };
@@ -344,8 +323,8 @@ impl Stream {
         let mut state = self.state.borrow_mut();
         state.epoch = state.epoch.wrapping_add(1);
         let epoch = state.epoch;
-        let (sender, receiver) = async_channel::bounded(self.common.limits.queue_messages_max.max(1));
-        let feed = std::mem::replace(&mut state.feed, Feed::Open { sender, epoch });
+        let (sender, receiver) = async_channel::bounded(1);
+        let feed = std::mem::replace(&mut state.feed, Feed::Open(sender));
         state.backlog.clear();
         state.queued_bytes = 0;
         let was_undecided = matches!(feed, Feed::Undecided(_));
@@ -415,7 +394,7 @@ impl Stream {
             return false;
         }
         let (count, held) = match &state.feed {
-            Feed::Open { sender, .. } => (sender.len() + state.backlog.len(), state.queued_bytes),
+            Feed::Open(sender) => (sender.len() + state.backlog.len(), state.queued_bytes),
             Feed::Undecided(early) => (early.len(), state.queued_bytes),
             Feed::Detached if self.can_be_resumed(state) => {
                 (state.kept.len() / 4, state.kept_bytes.saturating_sub(limits.replay_bytes_max / 2))
@@ -460,14 +439,12 @@ impl Stream {
         let bytes = frame.bytes();
         match &mut state.feed {
             Feed::Undecided(early) => early.push(frame),
-            Feed::Open { sender, .. } if state.backlog.is_empty() => {
-                if let Err(full) = sender.try_send(Item::Message(frame))
-                    && let Item::Message(frame) = full.into_inner()
-                {
-                    state.backlog.push_back(frame);
+            Feed::Open(sender) if state.backlog.is_empty() => {
+                if let Err(full) = sender.try_send(frame) {
+                    state.backlog.push_back(full.into_inner());
                 }
             }
-            Feed::Open { .. } => state.backlog.push_back(frame),
+            Feed::Open(_) => state.backlog.push_back(frame),
             Feed::Detached => return,
         }
         state.queued_bytes += bytes;
@@ -531,7 +508,7 @@ fn wake(state: &mut State) {
 
 /// Tells the connection that nothing more comes, once all that waits is in the channel.
 fn close_if_drained(state: &mut State) {
-    if let Feed::Open { sender, .. } = &state.feed
+    if let Feed::Open(sender) = &state.feed
         && state.backlog.is_empty()
     {
         sender.close();
@@ -541,7 +518,7 @@ fn close_if_drained(state: &mut State) {
 /// A connection's hold on a stream. Dropping it detaches.
 pub(crate) struct Attachment {
     stream: Rc<Stream>,
-    receiver: Pin<Box<Receiver<Item>>>,
+    receiver: Pin<Box<Receiver<Rc<Frame>>>>,
     epoch: u32,
 }
 
@@ -550,45 +527,36 @@ impl Attachment {
         &self.stream
     }
 
-    /// The next item; none when the stream has ended or a newer connection has taken over.
-    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Item>> {
-        let item = std::task::ready!(self.receiver.as_mut().poll_next(cx));
-        Poll::Ready(item.and_then(|item| self.took(item)))
+    /// The next message; none when the stream has ended or a newer connection has taken over.
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Rc<Frame>>> {
+        let frame = std::task::ready!(self.receiver.as_mut().poll_next(cx));
+        Poll::Ready(frame.and_then(|frame| self.took(frame)))
     }
 
-    /// The next item if it is there already.
-    pub(crate) fn try_next(&mut self) -> Option<Item> {
-        let item = self.receiver.try_recv().ok()?;
-        self.took(item)
+    /// The next message if it is there already.
+    pub(crate) fn try_next(&mut self) -> Option<Rc<Frame>> {
+        let frame = self.receiver.try_recv().ok()?;
+        self.took(frame)
     }
 
-    fn took(&self, item: Item) -> Option<Item> {
+    fn took(&self, frame: Rc<Frame>) -> Option<Rc<Frame>> {
         let mut state = self.stream.state.borrow_mut();
         if state.epoch != self.epoch {
             return None;
         }
-        if let Item::Message(frame) = &item {
-            frame.taken.set(true);
-            state.queued_bytes = state.queued_bytes.saturating_sub(frame.bytes());
-        }
+        frame.taken.set(true);
+        state.queued_bytes = state.queued_bytes.saturating_sub(frame.bytes());
         while let Some(frame) = state.backlog.pop_front() {
-            let Feed::Open { sender, .. } = &state.feed else { break };
-            if let Err(full) = sender.try_send(Item::Message(frame)) {
-                if let Item::Message(frame) = full.into_inner() {
-                    state.backlog.push_front(frame);
-                }
+            let Feed::Open(sender) = &state.feed else { break };
+            if let Err(full) = sender.try_send(frame) {
+                state.backlog.push_front(full.into_inner());
                 break;
             }
         }
         if state.ended.is_some() {
             close_if_drained(&mut state);
         }
-        Some(item)
-    }
-
-    /// Which of the stream's connections this is.
-    pub(crate) fn epoch(&self) -> u32 {
-        self.epoch
+        Some(frame)
     }
 
     /// The event id for a frame, if the stream has ids.
@@ -618,7 +586,7 @@ impl Drop for Attachment {
     fn drop(&mut self) {
         // Answers that wait in the channel of a stream without ids are lost with it.
         if self.stream.nonce.is_none() {
-            while let Ok(Item::Message(frame)) = self.receiver.try_recv() {
+            while let Ok(frame) = self.receiver.try_recv() {
                 if frame.kind == Kind::Answer {
                     self.stream.undeliverable(&frame);
                 }

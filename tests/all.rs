@@ -1,1 +1,14 @@
 //! All integration tests, in one binary.
+//!
+//! Nearly all of them run the whole server in a simulation ([`sim`]): connections are pipes in memory, time is
+//! virtual, ids are counted. No test sleeps, and no outcome depends on how fast the machine is. A test's name is
+//! the sentence it proves, with the ids of `SPEC.md` and `PAINS.md` in front; `docs/TESTED.md` lists them.
+
+// Not `cfg(test)` in the eyes of clippy, but nothing else.
+#![allow(clippy::unwrap_used, clippy::large_futures)]
+
+mod sim;
+
+mod calls;
+mod sessions;
+mod smoke;

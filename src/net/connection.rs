@@ -70,8 +70,8 @@ const LINGER: Duration = Duration::from_secs(1);
 /// Takes a new connection in: from now on it has a place among the connections.
 pub(crate) fn welcome(shell: &Rc<Shell>, socket: Socket, from: From) {
     count(&shell.counters().connections_accepted);
-    let presence = shell.presence(from);
-    let slot = shell.connections.borrow_mut().insert(presence.clone());
+    let presence = shell.arrives(from);
+    let place = Place { shell: shell.clone(), presence: presence.clone() };
     let link = Link {
         shell: shell.clone(),
         socket,
@@ -83,7 +83,6 @@ pub(crate) fn welcome(shell: &Rc<Shell>, socket: Socket, from: From) {
         eager: true,
         half_closed: false,
     };
-    let place = Place { shell: shell.clone(), slot };
     if let Some(task) = shell.spawn(async move {
         let _place = place;
         link.run().await;
@@ -95,17 +94,12 @@ pub(crate) fn welcome(shell: &Rc<Shell>, socket: Socket, from: From) {
 /// A connection's place among the connections.
 struct Place {
     shell: Rc<Shell>,
-    slot: usize,
+    presence: Rc<Presence>,
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if let Ok(mut connections) = self.shell.connections.try_borrow_mut() {
-            connections.try_remove(self.slot);
-            if connections.is_empty() {
-                connections.shrink_to_fit();
-            }
-        }
+        self.shell.leaves(&self.presence);
     }
 }
 

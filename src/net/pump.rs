@@ -13,7 +13,7 @@ use super::shell::{Cut, Shell, Wait};
 use crate::http::response::{self, Manner};
 use crate::session::{Ended, SessionKey};
 use crate::sse;
-use crate::stream::{Attachment, End, Frame, Item, Role};
+use crate::stream::{Attachment, End, Frame, Role};
 use crate::transport::{Events, First};
 
 /// Bytes of queued messages that go out with one write.
@@ -46,7 +46,9 @@ impl Drop for Open {
 
 /// What the stream has to do next.
 enum Turn {
-    Item(Item),
+    Message(Rc<Frame>),
+    /// It is time for a comment.
+    Beat,
     /// Nothing more will come.
     End,
     /// The peer sends no more; find out whether it still listens.
@@ -59,7 +61,7 @@ impl Link {
     pub(super) async fn stream(&mut self, events: Events, manner: Manner) -> Result<bool, Lost> {
         let Events { attachment, session, first, header } = events;
         let stream = attachment.stream().clone();
-        self.shell.keep_alive(&stream, attachment.epoch());
+        self.shell.begin_beats(&self.presence, self.shell.now());
         let mut out = self.shell.buffer();
         let headers: Vec<_> = header.iter().map(|(name, value)| (*name, value.as_str())).collect();
         response::stream_head(&mut out, &headers, &manner);
@@ -71,6 +73,7 @@ impl Link {
             self.pending = Vec::new();
         }
         let ended = self.pump(&mut open, &mut out).await;
+        self.shell.end_beats(&self.presence);
         let keep = ended? && !manner.close && !http_1_0 && !self.half_closed;
         self.shell.wait_for(&self.presence, Wait::Request, self.shell.now());
         Ok(keep)
@@ -86,12 +89,12 @@ impl Link {
             }
             self.shell.wait_for(&self.presence, Wait::Answer, self.shell.now());
             match self.next_turn(open, &mut chatter).await {
-                Turn::Item(item) => {
+                Turn::Message(frame) => {
                     *out = self.shell.buffer();
-                    open.write(out, item);
+                    open.write(out, frame);
                     open.write_more(out);
                 }
-                Turn::Probe => {
+                Turn::Beat | Turn::Probe => {
                     *out = self.shell.buffer();
                     open.chunk(out, |event| sse::comment(event, ""));
                 }
@@ -109,10 +112,13 @@ impl Link {
     async fn next_turn(&mut self, open: &mut Open, chatter: &mut usize) -> Turn {
         std::future::poll_fn(|cx| {
             if let Poll::Ready(item) = open.attachment.poll_next(cx) {
-                return Poll::Ready(item.map_or(Turn::End, Turn::Item));
+                return Poll::Ready(item.map_or(Turn::End, Turn::Message));
             }
             if self.presence.poll_cut(cx.waker()) == Some(Cut::GiveWay) {
                 return Poll::Ready(Turn::Gone);
+            }
+            if self.presence.take_beat() {
+                return Poll::Ready(Turn::Beat);
             }
             let was_half_closed = self.half_closed;
             if self.poll_peer(cx).is_err() {
@@ -153,23 +159,18 @@ impl Open {
         self.shell.keep_buffer(event);
     }
 
-    fn write(&mut self, out: &mut Vec<u8>, item: Item) {
-        match item {
-            Item::KeepAlive => self.chunk(out, |event| sse::comment(event, "")),
-            Item::Message(frame) => {
-                let id = self.attachment.id_of(&frame);
-                self.chunk(out, |event| sse::event(event, id.as_deref(), "message", &frame.text()));
-                self.unwritten.push(frame);
-            }
-        }
+    fn write(&mut self, out: &mut Vec<u8>, frame: Rc<Frame>) {
+        let id = self.attachment.id_of(&frame);
+        self.chunk(out, |event| sse::event(event, id.as_deref(), "message", &frame.text()));
+        self.unwritten.push(frame);
     }
 
     /// Adds what else is waiting, up to a bound, so that it goes out with the same write.
     fn write_more(&mut self, out: &mut Vec<u8>) {
         while out.len() < WRITE_BYTES
-            && let Some(item) = self.attachment.try_next()
+            && let Some(frame) = self.attachment.try_next()
         {
-            self.write(out, item);
+            self.write(out, frame);
         }
     }
 

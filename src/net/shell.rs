@@ -13,7 +13,6 @@ use crate::context::Services;
 use crate::counters::{Counters, count, peak};
 use crate::limits::Limits;
 use crate::session::{Ended, Session, SessionKey, SessionTable};
-use crate::stream::Stream;
 use crate::transport::{Desk, Effects, From, Policy};
 use crate::wheel::Wheel;
 
@@ -31,19 +30,30 @@ pub(crate) struct Shell {
     pub(crate) started: Instant,
     pub(crate) executor: RefCell<Weak<LocalExecutor<'static>>>,
     buffers: RefCell<Vec<Vec<u8>>>,
-    waits: RefCell<Wheel<Weak<Presence>>>,
-    beats: RefCell<Wheel<(Weak<Stream>, u32)>>,
+    waits: RefCell<Wheel<ConnectionKey>>,
     call_ends: RefCell<Wheel<(usize, u64)>>,
     pub(crate) call_serial: Cell<u64>,
     beat_phase: Cell<u32>,
+    connection_serial: Cell<u32>,
+}
+
+/// Points at a connection, and at no other that takes its place later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ConnectionKey {
+    slot: u32,
+    serial: u32,
 }
 
 /// A connection, as others see it.
 pub(crate) struct Presence {
+    key: ConnectionKey,
     pub(crate) from: From,
     pub(crate) waits_for: Cell<Wait>,
     pub(crate) since: Cell<Instant>,
     deadline: Cell<Option<Instant>>,
+    /// When its stream wants a comment next, and whether that time has come.
+    beat_at: Cell<Option<Instant>>,
+    beat: Cell<bool>,
     /// When its entry in the wheel comes up.
     due: Cell<Option<Instant>>,
     cut: Cell<Option<Cut>>,
@@ -59,7 +69,7 @@ pub(crate) enum Wait {
     Body,
     /// That the peer takes bytes.
     Write,
-    /// An answer, or the next message of a stream.
+    /// An answer, or the next message of a stream; there is no limit to that here.
     Answer,
 }
 
@@ -96,10 +106,10 @@ impl Shell {
             executor: RefCell::new(Weak::new()),
             buffers: RefCell::default(),
             waits: RefCell::new(Wheel::new()),
-            beats: RefCell::new(Wheel::new()),
             call_ends: RefCell::new(Wheel::new()),
             call_serial: Cell::new(0),
             beat_phase: Cell::new(0),
+            connection_serial: Cell::new(0),
         })
     }
 
@@ -192,20 +202,38 @@ impl Shell {
 
     // ---- connections ----
 
-    pub(crate) fn presence(&self, from: From) -> Rc<Presence> {
-        Rc::new(Presence {
+    /// Gives a new connection its place.
+    pub(crate) fn arrives(&self, from: From) -> Rc<Presence> {
+        let serial = self.connection_serial.get().wrapping_add(1);
+        self.connection_serial.set(serial);
+        let mut connections = self.connections.borrow_mut();
+        let presence = Rc::new(Presence {
+            key: ConnectionKey { slot: connections.vacant_key() as u32, serial },
             from,
             waits_for: Cell::new(Wait::Request),
             since: Cell::new(self.now()),
             deadline: Cell::new(None),
+            beat_at: Cell::new(None),
+            beat: Cell::new(false),
             due: Cell::new(None),
             cut: Cell::new(None),
             waker: RefCell::new(None),
-        })
+        });
+        connections.insert(presence.clone());
+        presence
+    }
+
+    /// Takes a connection's place away.
+    pub(crate) fn leaves(&self, presence: &Presence) {
+        let mut connections = self.connections.borrow_mut();
+        connections.try_remove(presence.key.slot as usize);
+        if connections.is_empty() {
+            connections.shrink_to_fit();
+        }
     }
 
     /// Says what a connection waits for from `now` on, and so for how long it may.
-    pub(crate) fn wait_for(&self, presence: &Rc<Presence>, what: Wait, now: Instant) {
+    pub(crate) fn wait_for(&self, presence: &Presence, what: Wait, now: Instant) {
         let limits = self.limits();
         presence.waits_for.set(what);
         presence.since.set(now);
@@ -216,13 +244,34 @@ impl Shell {
             Wait::Write => limits.write_wait,
             Wait::Answer => return presence.deadline.set(None),
         };
-        let deadline = now + most;
-        presence.deadline.set(Some(deadline));
-        if presence.due.get().is_none_or(|due| deadline < due) {
-            presence.due.set(Some(deadline));
+        presence.deadline.set(Some(now + most));
+        self.watch(presence);
+    }
+
+    /// From now on the connection's stream wants comments. The first comes after part of the period, so that
+    /// ten thousand streams that open together do not beat together.
+    pub(crate) fn begin_beats(&self, presence: &Presence, now: Instant) {
+        let phase = self.beat_phase.get().wrapping_add(0x9E37_79B9); // the golden ratio: neighbours lie far apart
+        self.beat_phase.set(phase);
+        let part = 0.25 + 0.75 * f64::from(phase) / f64::from(u32::MAX);
+        presence.beat_at.set(Some(now + self.limits().keep_alive_every.mul_f64(part)));
+        self.watch(presence);
+    }
+
+    pub(crate) fn end_beats(&self, presence: &Presence) {
+        presence.beat_at.set(None);
+        presence.beat.set(false);
+    }
+
+    /// Sees to it that a connection is looked at when its next deadline comes.
+    fn watch(&self, presence: &Presence) {
+        let Some(next) = presence.next_deadline() else { return };
+        if presence.due.get().is_none_or(|due| next < due) {
+            presence.due.set(Some(next));
+            let connections = self.connections.borrow();
             let mut waits = self.waits.borrow_mut();
-            waits.shed(self.connections.borrow().len(), |presence| presence.strong_count() > 0);
-            waits.insert(deadline, Rc::downgrade(presence));
+            waits.shed(connections.len(), |key| connections.get(key.slot as usize).is_some_and(|p| p.key == *key));
+            waits.insert(next, presence.key);
         }
     }
 
@@ -244,8 +293,7 @@ impl Shell {
 
     /// Deadlines that are being watched, of the living and the not yet forgotten.
     pub(crate) fn timers(&self) -> usize {
-        let (waits, beats) = (self.waits.borrow().len(), self.beats.borrow().len());
-        self.table.borrow().timers() + waits + beats + self.call_ends.borrow().len()
+        self.table.borrow().timers() + self.waits.borrow().len() + self.call_ends.borrow().len()
     }
 
     /// Notes until when a call may run.
@@ -260,7 +308,6 @@ impl Shell {
         let waits = [
             self.table.borrow().next_deadline(),
             self.waits.borrow().next(),
-            self.beats.borrow().next(),
             self.call_ends.borrow().next(),
         ];
         waits.into_iter().flatten().min()
@@ -272,7 +319,7 @@ impl Shell {
             peak(&self.counters().timer_late_ms_max, now.since(due).as_millis() as u64);
         }
         for _ in 0..DUE_PER_TURN {
-            let did = self.expire_session(now) | self.expire_wait(now) | self.beat(now) | self.expire_call(now);
+            let did = self.expire_session(now) | self.expire_wait(now) | self.expire_call(now);
             if !did {
                 return false;
             }
@@ -289,41 +336,24 @@ impl Shell {
 
     fn expire_wait(&self, now: Instant) -> bool {
         let popped = self.waits.borrow_mut().pop(now);
-        let Some(presence) = popped else { return false };
-        let Some(presence) = presence.upgrade() else { return true };
-        match presence.deadline.get() {
-            Some(deadline) if deadline <= now => presence.cut(Cut::TooLong),
-            // With `due` still to come another entry of this connection is in the wheel.
-            _ if presence.due.get().is_some_and(|due| due > now) => {}
-            Some(deadline) => {
-                presence.due.set(Some(deadline));
-                self.waits.borrow_mut().insert(deadline, Rc::downgrade(&presence));
-            }
-            None => presence.due.set(None),
+        let Some(key) = popped else { return false };
+        let presence = self.connections.borrow().get(key.slot as usize).filter(|p| p.key == key).cloned();
+        let Some(presence) = presence else { return true };
+        if presence.due.get().is_some_and(|due| due > now) {
+            return true; // another entry of this connection is in the wheel
         }
-        true
-    }
-
-    /// A stream wants comments from now on; the first comes after part of the period, so that all of them spread.
-    pub(crate) fn keep_alive(&self, stream: &Rc<Stream>, epoch: u32) {
-        let phase = self.beat_phase.get().wrapping_add(0x9E37_79B9); // the golden ratio: neighbours lie far apart
-        self.beat_phase.set(phase);
-        let every = self.limits().keep_alive_every;
-        let first = every.mul_f64(0.25 + 0.75 * f64::from(phase) / f64::from(u32::MAX));
-        let mut beats = self.beats.borrow_mut();
-        let is_live = |(stream, epoch): &(Weak<Stream>, u32)| stream.upgrade().is_some_and(|s| s.is_live_as(*epoch));
-        beats.shed(self.connections.borrow().len(), is_live);
-        beats.insert(self.now() + first, (Rc::downgrade(stream), epoch));
-    }
-
-    fn beat(&self, now: Instant) -> bool {
-        let popped = self.beats.borrow_mut().pop(now);
-        let Some((weak, epoch)) = popped else { return false };
-        if let Some(stream) = weak.upgrade().filter(|stream| stream.is_live_as(epoch)) {
-            stream.keep_alive();
+        if presence.deadline.get().is_some_and(|deadline| deadline <= now) {
+            presence.deadline.set(None);
+            presence.cut(Cut::TooLong);
+        }
+        if presence.beat_at.get().is_some_and(|at| at <= now) {
             // From now, not from when it was due: a stall is not made up for by a burst (D16).
-            self.beats.borrow_mut().insert(now + self.limits().keep_alive_every, (weak, epoch));
+            presence.beat_at.set(Some(now + self.limits().keep_alive_every));
+            presence.beat.set(true);
+            presence.wake();
         }
+        presence.due.set(None);
+        self.watch(&presence);
         true
     }
 
@@ -336,8 +366,21 @@ impl Shell {
 }
 
 impl Presence {
+    fn next_deadline(&self) -> Option<Instant> {
+        self.deadline.get().into_iter().chain(self.beat_at.get()).min()
+    }
+
     pub(crate) fn cut(&self, cut: Cut) {
         self.cut.set(Some(cut));
+        self.wake();
+    }
+
+    /// Does the stream want a comment now? Asked after [`Presence::poll_cut`], which leaves the waker.
+    pub(crate) fn take_beat(&self) -> bool {
+        self.beat.take()
+    }
+
+    fn wake(&self) {
         if let Some(waker) = self.waker.borrow_mut().take() {
             waker.wake();
         }

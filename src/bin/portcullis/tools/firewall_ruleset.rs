@@ -8,7 +8,7 @@ use super::process::{Finished, Run};
 use super::{LOOK_WAIT, checked, schema};
 use portcullis::{CallError, CallResult, Tool};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 const FAMILIES: [&str; 6] = ["inet", "ip", "ip6", "arp", "bridge", "netdev"];
 
@@ -23,15 +23,31 @@ pub(super) struct Arguments {
     table: Option<String>,
 }
 
+const INPUT: &str = r#"{
+    "type": "object", "additionalProperties": false,
+    "properties": {
+        "family": {
+            "type": "string", "enum": ["inet", "ip", "ip6", "arp", "bridge", "netdev"],
+            "description": "Only tables of this family."
+        },
+        "table": { "type": "string", "description": "Only this table; needs `family`." }
+    }
+}"#;
+
+const OUTPUT: &str = r#"{
+    "type": "object", "required": ["nftables"],
+    "properties": { "nftables": { "type": "array", "items": { "type": "object" } } }
+}"#;
+
 pub(super) fn tool() -> Tool {
-    let family = json!({ "type": "string", "enum": FAMILIES, "description": "Only tables of this family." });
-    let table = json!({ "type": "string", "description": "Only this table; needs `family`." });
-    let rows = json!({ "type": "array", "items": { "type": "object" } });
     Tool::new("firewall_ruleset")
         .title("Firewall rules")
-        .description("nftables rules of this machine (tables, chains, rules, counters, sets without their elements), as `nft -j -t` prints them.")
-        .input_schema(schema(json!({ "family": family, "table": table }), &[]))
-        .output_schema(json!({ "type": "object", "properties": { "nftables": rows }, "required": ["nftables"] }))
+        .description(
+            "nftables rules of this machine (tables, chains, rules, counters, sets without their elements), \
+             as `nft -j -t` prints them.",
+        )
+        .input_schema(schema(INPUT))
+        .output_schema(schema(OUTPUT))
         .read_only()
         .open_world(false)
 }
@@ -98,6 +114,11 @@ mod tests {
 
     fn finished(code: i32, stdout: &str, stderr: &str) -> Finished {
         Finished { status: ExitStatus::from_raw(code << 8), stdout: stdout.into(), stderr: stderr.into() }
+    }
+
+    #[test]
+    fn the_schema_knows_every_family() {
+        assert_eq!(schema(INPUT)["properties"]["family"]["enum"], serde_json::json!(FAMILIES));
     }
 
     #[test]

@@ -17,16 +17,24 @@ pub(super) struct Arguments {
     name: Option<String>,
 }
 
+const INPUT: &str = r#"{
+    "type": "object", "additionalProperties": false,
+    "properties": { "name": { "type": "string", "description": "Only this interface, such as eth0." } }
+}"#;
+
+const OUTPUT: &str = r#"{
+    "type": "object", "required": ["interfaces"],
+    "properties": { "interfaces": { "type": "array", "items": { "type": "object" } } }
+}"#;
+
 pub(super) fn tool() -> Tool {
-    let name = json!({ "type": "string", "description": "Only this interface, such as eth0." });
-    let rows = json!({ "type": "array", "items": { "type": "object" } });
     Tool::new("interfaces")
         .title("Network interfaces")
         .description(
             "Network interfaces of this machine: state, MAC, MTU and IP addresses, as `ip -j addr` prints them.",
         )
-        .input_schema(schema(json!({ "name": name }), &[]))
-        .output_schema(json!({ "type": "object", "properties": { "interfaces": rows }, "required": ["interfaces"] }))
+        .input_schema(schema(INPUT))
+        .output_schema(schema(OUTPUT))
         .read_only()
         .open_world(false)
 }

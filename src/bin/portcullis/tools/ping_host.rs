@@ -41,26 +41,45 @@ pub(super) struct Arguments {
     timeout: Option<u32>,
 }
 
-pub(super) fn tool() -> Tool {
-    let input = json!({
+const INPUT: &str = r#"{
+    "type": "object", "additionalProperties": false, "required": ["host"],
+    "properties": {
         "host": { "type": "string", "description": "Name or IP address." },
-        "count": { "type": "integer", "minimum": COUNT.start(), "maximum": COUNT.end(), "default": 3 },
-        "interval": { "type": "number", "minimum": INTERVAL.start(), "maximum": INTERVAL.end(), "default": 1, "description": "Seconds between echoes." },
-        "timeout": { "type": "integer", "minimum": TIMEOUT.start(), "maximum": TIMEOUT.end(), "default": 2, "description": "Seconds to wait for the last reply." },
-    });
-    let number = json!({ "type": "number" });
-    let rtt = json!({ "type": ["object", "null"], "properties": { "min": number, "avg": number, "max": number } });
-    let whole = json!({ "type": "integer" });
-    let output = json!({
-        "type": "object",
-        "properties": { "sent": whole, "received": whole, "loss_percent": number, "rtt_ms": rtt, "errors": { "type": "string" } },
-        "required": ["sent", "received", "loss_percent", "rtt_ms"],
-    });
+        "count": { "type": "integer", "minimum": 1, "maximum": 20, "default": 3 },
+        "interval": {
+            "type": "number", "minimum": 0.2, "maximum": 10.0, "default": 1,
+            "description": "Seconds between echoes."
+        },
+        "timeout": {
+            "type": "integer", "minimum": 1, "maximum": 30, "default": 2,
+            "description": "Seconds to wait for the last reply."
+        }
+    }
+}"#;
+
+const OUTPUT: &str = r#"{
+    "type": "object", "required": ["sent", "received", "loss_percent", "rtt_ms"],
+    "properties": {
+        "sent": { "type": "integer" },
+        "received": { "type": "integer" },
+        "loss_percent": { "type": "number" },
+        "rtt_ms": {
+            "type": ["object", "null"],
+            "properties": { "min": { "type": "number" }, "avg": { "type": "number" }, "max": { "type": "number" } }
+        },
+        "errors": { "type": "string" }
+    }
+}"#;
+
+pub(super) fn tool() -> Tool {
     Tool::new("ping_host")
         .title("Ping a host")
-        .description("Pings a host from this machine: packets sent and received, loss, round-trip times. Takes about count x interval seconds and reports each reply as progress.")
-        .input_schema(schema(input, &["host"]))
-        .output_schema(output)
+        .description(
+            "Pings a host from this machine: packets sent and received, loss, round-trip times. \
+             Takes about count x interval seconds and reports each reply as progress.",
+        )
+        .input_schema(schema(INPUT))
+        .output_schema(schema(OUTPUT))
         .read_only()
         .open_world(true)
 }
@@ -243,6 +262,16 @@ mod tests {
             let why = read(&finished).unwrap_err();
             assert!(why.contains(expected), "{why}");
         }
+    }
+
+    #[test]
+    fn the_schema_has_the_ranges_that_are_enforced() {
+        let input = schema(INPUT);
+        let range =
+            |name: &str| (input["properties"][name]["minimum"].clone(), input["properties"][name]["maximum"].clone());
+        assert_eq!(range("count"), (json!(COUNT.start()), json!(COUNT.end())));
+        assert_eq!(range("interval"), (json!(INTERVAL.start()), json!(INTERVAL.end())));
+        assert_eq!(range("timeout"), (json!(TIMEOUT.start()), json!(TIMEOUT.end())));
     }
 
     #[test]

@@ -17,14 +17,24 @@ const FILE_BYTES_MAX: u64 = 16 * 1024;
 #[serde(deny_unknown_fields)]
 pub(super) struct Arguments {}
 
+const INPUT: &str = r#"{ "type": "object", "additionalProperties": false, "properties": {} }"#;
+
+const OUTPUT: &str = r#"{
+    "type": "object",
+    "required": [
+        "hostname", "system", "kernel", "machine", "uptime_seconds", "load", "memory_bytes", "cpus", "portcullis"
+    ]
+}"#;
+
 pub(super) fn tool() -> Tool {
-    let facts =
-        ["hostname", "system", "kernel", "machine", "uptime_seconds", "load", "memory_bytes", "cpus", "portcullis"];
     Tool::new("system_info")
         .title("System information")
-        .description("This machine: host name, kernel, uptime in seconds, load of 1, 5 and 15 minutes, memory, CPUs, server version.")
-        .input_schema(schema(json!({}), &[]))
-        .output_schema(json!({ "type": "object", "required": facts }))
+        .description(
+            "This machine: host name, kernel, uptime in seconds, load of 1, 5 and 15 minutes, memory, CPUs, \
+             server version.",
+        )
+        .input_schema(schema(INPUT))
+        .output_schema(schema(OUTPUT))
         .read_only()
         .open_world(false)
 }
