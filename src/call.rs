@@ -98,7 +98,7 @@ impl Call {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready(Ok(result))) => Poll::Ready(Outcome::Tool(result)),
             Ok(Poll::Ready(Err(error))) => Poll::Ready(Outcome::Tool(error.into())),
-            Err(_) => Poll::Ready(Outcome::Error(self.panicked())),
+            Err(_) => Poll::Ready(Outcome::Error(panicked(&self.cx, &self.tool))),
         }
     }
 
@@ -108,15 +108,6 @@ impl Call {
         peak(&counters.loop_stall_ms_max, ms as u64);
         let session = self.cx.session().unwrap_or_default();
         log::warn!(target: "portcullis", "loop_stall tool={} ms={ms} session={session}: its handler blocks; use cx.unblock", self.tool);
-    }
-
-    /// The panic's own words are in the host's log already; the client learns where to look, not what it said.
-    fn panicked(&self) -> Error {
-        count(&self.cx.services().common.counters.handler_panics);
-        let (session, id) = (self.cx.session().unwrap_or_default(), self.cx.request_id());
-        log::error!(target: "portcullis", "handler_panic tool={} session={session} id={id}", self.tool);
-        let message = format!("the tool failed inside; the server's log has handler_panic with session={session} id={id}");
-        Error::new(INTERNAL_ERROR, message)
     }
 
     /// Progress by itself while the handler says nothing (P32).
@@ -181,4 +172,13 @@ impl Call {
         }
         text
     }
+}
+
+/// The panic's own words are in the host's log already; the client learns where to look, not what it said.
+pub(crate) fn panicked(cx: &RequestContext, tool: &str) -> Error {
+    count(&cx.services().common.counters.handler_panics);
+    let (session, id) = (cx.session().unwrap_or_default(), cx.request_id());
+    log::error!(target: "portcullis", "handler_panic tool={tool} session={session} id={id}");
+    let message = format!("the tool failed inside; the server's log has handler_panic with session={session} id={id}");
+    Error::new(INTERNAL_ERROR, message)
 }

@@ -140,22 +140,27 @@ impl Session {
         earlier((self.last_active + limits.session_idle, Ended::Idle), life)
     }
 
+    /// When it must be looked at next: it may end, or a finished reply may have been kept for long enough.
+    fn next_look(&self, limits: &Limits) -> Instant {
+        let kept = self.replies.iter().filter(|reply| !reply.is_live()).filter_map(|reply| reply.complete_since());
+        let trim = kept.min().map(|since| since + limits.replay_wait);
+        trim.into_iter().chain([self.deadline(limits).0]).min().unwrap_or_default()
+    }
+
     /// Keeps at most `replay_bytes_max` of finished replies, and none longer than `replay_wait`.
     fn trim_replies(&mut self, limits: &Limits, now: Instant) {
-        let expired = |reply: &Rc<Stream>| {
-            reply.complete_since().is_some_and(|since| now.since(since) >= limits.replay_wait && !reply.is_live())
-        };
-        self.replies.retain(|reply| !expired(reply));
         let mut held: usize = self.replies.iter().map(|reply| reply.kept_bytes()).sum();
         let mut count = self.replies.len();
+        let most = limits.calls_max.saturating_mul(2);
         self.replies.retain(|reply| {
-            let over = held > limits.replay_bytes_max || count > limits.calls_max.saturating_mul(2);
-            let goes = over && reply.complete_since().is_some() && !reply.is_live();
-            if goes {
+            let Some(since) = reply.complete_since().filter(|_| !reply.is_live()) else { return true };
+            let stays = now.since(since) < limits.replay_wait && held <= limits.replay_bytes_max && count <= most;
+            if !stays {
                 held -= reply.kept_bytes();
                 count -= 1;
+                reply.close();
             }
-            !goes
+            stays
         });
     }
 }
@@ -296,7 +301,7 @@ impl SessionTable {
             last_error: None,
             due: now,
         };
-        session.due = session.deadline(&self.limits).0;
+        session.due = session.next_look(&self.limits);
         self.wheel.insert(session.due, key);
         entry.insert(session);
         key
@@ -342,6 +347,23 @@ impl SessionTable {
         self.settle(key, now)
     }
 
+    /// A reply of the session became a stream that can be resumed.
+    pub(crate) fn keep_reply(&mut self, key: SessionKey, reply: &Rc<Stream>, now: Instant) {
+        let limits = &self.limits;
+        if let Some(session) = self.slots.get_mut(key.slot as usize).filter(|session| session.key == key) {
+            session.replies.push(reply.clone());
+            session.trim_replies(limits, now);
+        }
+    }
+
+    /// Forgets replies that have been kept for long enough.
+    pub(crate) fn trim(&mut self, key: SessionKey, now: Instant) {
+        let limits = &self.limits;
+        if let Some(session) = self.slots.get_mut(key.slot as usize).filter(|session| session.key == key) {
+            session.trim_replies(limits, now);
+        }
+    }
+
     /// A stream of the session has a connection now.
     pub(crate) fn stream_opened(&mut self, key: SessionKey) {
         if let Some(session) = self.get(key) {
@@ -355,6 +377,7 @@ impl SessionTable {
             session.live_streams = session.live_streams.saturating_sub(1);
             session.last_active = session.last_active.max(now);
         }
+        self.trim(key, now);
         self.settle(key, now);
     }
 
@@ -365,11 +388,11 @@ impl SessionTable {
         if session.closing && session.calls_in_flight == 0 {
             return self.end(key, Ended::Life, now);
         }
-        let deadline = session.deadline(limits).0;
+        let look = session.next_look(limits);
         // An entry that is too early is looked at again when it comes up; one that is too late is no use.
-        if deadline < session.due {
-            session.due = deadline;
-            self.wheel.insert(deadline, key);
+        if look < session.due {
+            session.due = look;
+            self.wheel.insert(look, key);
         }
         None
     }
@@ -387,8 +410,8 @@ impl SessionTable {
             if deadline > now {
                 // With `due` still to come another entry of this session is in the wheel.
                 if session.due <= now {
-                    session.due = deadline;
-                    self.wheel.insert(deadline, key);
+                    session.due = session.next_look(limits);
+                    self.wheel.insert(session.due, key);
                 }
             } else if reason == Ended::Life && session.calls_in_flight > 0 {
                 session.closing = true; // its last call will end it

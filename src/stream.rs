@@ -126,6 +126,8 @@ struct State {
     kept: VecDeque<Rc<Frame>>,
     kept_bytes: usize,
     ended: Option<(End, Option<Instant>)>,
+    /// Its session is gone, or has let go of it: nobody can come back for what is kept.
+    forsaken: bool,
     dropped: u64,
     waker: Option<Waker>,
 }
@@ -160,6 +162,7 @@ impl Stream {
             kept: VecDeque::new(),
             kept_bytes: 0,
             ended: None,
+            forsaken: false,
             dropped: 0,
             waker: None,
         };
@@ -244,11 +247,19 @@ impl Stream {
         }
     }
 
-    /// Ends the stream; what is queued still goes out.
+    /// Ends the stream for good; what is queued for a connection still goes out, what waits for one to come back is
+    /// lost, and said to be.
     pub(crate) fn close(&self) {
         let mut state = self.state.borrow_mut();
         self.end_state(&mut state, End::Closed, None);
+        state.forsaken = true;
         wake(&mut state);
+        if matches!(state.feed, Feed::Detached) {
+            let (kept, sent) = (std::mem::take(&mut state.kept), state.sent_seq);
+            state.kept_bytes = 0;
+            drop(state);
+            self.lose(&kept, sent);
+        }
     }
 
     /// Why nothing more will come, if so.
@@ -384,7 +395,7 @@ impl Stream {
     }
 
     fn can_be_resumed(&self, state: &State) -> bool {
-        self.nonce.is_some() && (state.resumable || self.role == Role::Standalone)
+        self.nonce.is_some() && !state.forsaken && (state.resumable || self.role == Role::Standalone)
     }
 
     /// Is there room for a message that may be dropped?
@@ -486,7 +497,11 @@ impl Stream {
         let lost = if self.nonce.is_some() { std::mem::take(&mut state.kept) } else { backlog };
         state.kept_bytes = 0;
         drop(state);
-        let answers = lost.iter().filter(|frame| frame.kind == Kind::Answer && frame.seq > sent);
+        self.lose(&lost, sent);
+    }
+
+    fn lose<'a>(&self, frames: impl IntoIterator<Item = &'a Rc<Frame>>, sent: u64) {
+        let answers = frames.into_iter().filter(|frame| frame.kind == Kind::Answer && frame.seq > sent);
         answers.for_each(|frame| self.undeliverable(frame));
     }
 }

@@ -58,9 +58,11 @@ impl Tools {
         Fut: Future<Output = Result<R, CallError>> + 'static,
         R: Into<CallResult>,
     {
+        let handler = Rc::new(handler);
         let handler: Handler = Box::new(move |cx, arguments| {
-            let future = handler(cx, read_arguments(arguments)?);
-            Ok(Box::pin(async move { future.await.map(Into::into) }))
+            let (handler, arguments) = (handler.clone(), read_arguments(arguments)?);
+            // The handler itself is called by the first poll, which is guarded against panics.
+            Ok(Box::pin(async move { handler(cx, arguments).await.map(Into::into) }))
         });
         let name = tool.name.as_str().into();
         self.entries.push(Entry { tool, name, handler });

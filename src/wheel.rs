@@ -54,7 +54,7 @@ impl<K> Wheel<K> {
 
     /// Takes one key that is due at `now`, earliest slot first.
     pub(crate) fn pop(&mut self, now: Instant) -> Option<K> {
-        let passed = (now.elapsed().as_millis() / SLOT.as_millis()) as u64;
+        let passed = (now.elapsed().as_nanos() / SLOT.as_nanos()) as u64;
         let mut entry = self.slots.first_entry()?;
         if *entry.key() > passed {
             return None;
@@ -74,9 +74,11 @@ impl<K> Wheel<K> {
     }
 }
 
+/// The first slot that does not begin before `deadline`, to the nanosecond: a key that came up early would be
+/// taken for one that is no longer its owner's only one.
 fn slot_of(deadline: Instant) -> u64 {
-    // A u64 of milliseconds is 584 million years.
-    (deadline.elapsed().as_millis() as u64).div_ceil(SLOT.as_millis() as u64)
+    // As many slots as fit a u64 last for 146 billion years.
+    deadline.elapsed().as_nanos().div_ceil(SLOT.as_nanos()) as u64
 }
 
 #[cfg(test)]
@@ -86,6 +88,10 @@ mod tests {
     #[test]
     fn keys_come_out_when_due_never_early_and_by_slot() {
         let at = |ms| Instant::default() + Duration::from_millis(ms);
+        let mut wheel = Wheel::new();
+        wheel.insert(at(1000) + Duration::from_nanos(1), 'd');
+        assert_eq!(wheel.pop(at(1249)), None, "not even a nanosecond early");
+        assert_eq!(wheel.pop(at(1250)), Some('d'));
         let mut wheel = Wheel::new();
         for (ms, key) in [(1000, 'b'), (1, 'a'), (1001, 'c')] {
             wheel.insert(at(ms), key);

@@ -1,7 +1,6 @@
 //! The answer to a POST whose calls take time: JSON if they end soon and quietly, else a stream (S-9).
 
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::Poll;
 
 use super::connection::{Link, Lost, write_answers};
@@ -38,14 +37,14 @@ impl Link {
                 response::rejection(&mut out, &Rejection::new(404, cause), &manner);
                 self.flush(&mut out).await?;
             }
-            Turn::Stream => return self.answer_as_stream(exchange, manner).await,
+            Turn::Stream => return Box::pin(self.answer_as_stream(exchange, manner)).await,
             Turn::Lost => {
                 exchange.reply.abandon();
                 return Err(Lost);
             }
         }
         self.shell.wait_for(&self.presence, Wait::Request, self.shell.now());
-        Ok(!manner.close && !self.half_closed)
+        Ok(!manner.close)
     }
 
     async fn settle(&mut self, exchange: &Exchange) -> Turn {
@@ -78,14 +77,15 @@ impl Link {
         let Exchange { reply, session, session_header, primes, .. } = exchange;
         let attachment = reply.attach(None);
         {
-            let mut table = self.shell.table.borrow_mut();
+            let (mut table, now) = (self.shell.table.borrow_mut(), self.shell.now());
             table.stream_opened(session);
-            if let Some(session) = table.get(session).filter(|_| reply.nonce().is_some()) {
-                session.replies.push(Rc::clone(&reply));
+            if reply.nonce().is_some() {
+                table.keep_reply(session, &reply, now);
             }
         }
         let first = if primes { First::Priming } else { First::Comment };
         let header = session_header.map(|id| ("mcp-session-id", id));
-        self.stream(Events { attachment, session, first, header }, manner).await
+        let opened = self.open(Events { attachment, session, first, header }, &manner);
+        self.stream(opened, !manner.close && !manner.http_1_0).await
     }
 }

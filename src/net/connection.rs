@@ -20,7 +20,7 @@ use crate::http::head::Head;
 use crate::http::response::{self, Manner, Rejection};
 use crate::observe;
 use crate::session::SessionKey;
-use crate::stream::{self, Settled};
+use crate::stream::{self, Frame, Settled, Stream};
 use crate::transport::{self, Admission, Admitted, Events, Exchange, Form, From, Reply, Route};
 
 /// A connection and what has been read of it.
@@ -37,6 +37,8 @@ pub(crate) struct Link {
     pub(crate) eager: bool,
     /// The peer will send nothing more; it may still listen.
     pub(crate) half_closed: bool,
+    /// Answers that are in a buffer and not on the wire yet.
+    unwritten: Vec<(Rc<Stream>, Rc<Frame>)>,
 }
 
 /// What a connection does next.
@@ -82,6 +84,7 @@ pub(crate) fn welcome(shell: &Rc<Shell>, socket: Socket, from: From) {
         charge: None,
         eager: true,
         half_closed: false,
+        unwritten: Vec::new(),
     };
     if let Some(task) = shell.spawn(async move {
         let _place = place;
@@ -110,26 +113,31 @@ impl Link {
         loop {
             let Some(next) = self.turn(&mut out).await else { return };
             if !out.is_empty() && self.flush(&mut out).await.is_err() {
+                self.unwritten.iter().for_each(|(stream, answer)| stream.undeliverable(answer));
                 return;
             }
+            self.unwritten = Vec::new();
             let done = match next {
                 Next::Continue | Next::More { .. } => Ok(true),
                 Next::Yield => {
                     smol::future::yield_now().await;
                     Ok(true)
                 }
-                Next::Close => return self.linger().await,
+                Next::Close => return Box::pin(self.linger()).await,
                 Next::Start { calls, session } => {
                     calls.into_iter().for_each(|call| self.shell.begin(call, session));
                     Ok(true)
                 }
                 // Boxed: most connections never wait for a call, and none should carry the room for it.
                 Next::Answer { exchange, manner } => Box::pin(self.answer(exchange, manner)).await,
-                Next::Stream { events, manner } => Box::pin(self.stream(events, manner)).await,
+                Next::Stream { events, manner } => {
+                    let opened = self.open(events, &manner);
+                    Box::pin(self.stream(opened, !manner.close && !manner.http_1_0)).await
+                }
             };
             match done {
                 Ok(true) => self.unexamined = !self.pending.is_empty(),
-                Ok(false) => return self.linger().await,
+                Ok(false) => return Box::pin(self.linger()).await,
                 Err(Lost) => return,
             }
         }
@@ -146,6 +154,8 @@ impl Link {
                 }
                 let next = if std::mem::take(&mut self.unexamined) {
                     self.serve_pending(out)
+                } else if self.half_closed {
+                    Next::Close
                 } else {
                     let mut scratch = shell.scratch.borrow_mut();
                     match ready!(self.socket.poll_read(cx, &mut scratch, &mut self.eager)) {
@@ -308,7 +318,7 @@ impl Link {
     }
 
     /// Begins the calls of a POST. If all are ready, their answer is written at once.
-    fn exchange(&self, mut exchange: Exchange, manner: Manner, out: &mut Vec<u8>) -> Next {
+    fn exchange(&mut self, mut exchange: Exchange, manner: Manner, out: &mut Vec<u8>) -> Next {
         for call in std::mem::take(&mut exchange.calls) {
             self.shell.begin(call, exchange.session);
         }
@@ -317,7 +327,9 @@ impl Link {
         }
         match exchange.reply.poll_settled(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(Settled::Answers) => {
-                write_answers(out, &exchange, &exchange.reply.take_answers(), &manner);
+                let answers = exchange.reply.take_answers();
+                write_answers(out, &exchange, &answers, &manner);
+                self.unwritten.extend(answers.into_iter().map(|answer| (exchange.reply.clone(), answer)));
                 if manner.close { Next::Close } else { Next::Continue }
             }
             _ => Next::Answer { exchange, manner },
@@ -424,7 +436,7 @@ fn write_reply(out: &mut Vec<u8>, reply: &Reply, manner: &Manner) {
 }
 
 /// Writes the answers of an exchange as one JSON body.
-pub(crate) fn write_answers(out: &mut Vec<u8>, exchange: &Exchange, answers: &[Rc<stream::Frame>], manner: &Manner) {
+pub(crate) fn write_answers(out: &mut Vec<u8>, exchange: &Exchange, answers: &[Rc<Frame>], manner: &Manner) {
     let mut body = Vec::new();
     let session = exchange.session_header.as_deref().map(|id| ("mcp-session-id", id));
     let headers = session.as_ref().map_or(&[][..], std::slice::from_ref);

@@ -22,7 +22,7 @@ const WRITE_BYTES: usize = 16 * 1024;
 const CHATTER_MAX: usize = 64 * 1024;
 
 /// A stream that is being written; its end is noted even if its connection's task is dropped.
-struct Open {
+pub(super) struct Open {
     shell: Rc<Shell>,
     session: SessionKey,
     role: Role,
@@ -58,25 +58,30 @@ enum Turn {
 
 impl Link {
     /// Writes a stream to its end; false if the connection is to end too.
-    pub(super) async fn stream(&mut self, events: Events, manner: Manner) -> Result<bool, Lost> {
+    pub(super) async fn stream(&mut self, mut opened: (Open, Vec<u8>), keep: bool) -> Result<bool, Lost> {
+        let ended = self.pump(&mut opened.0, &mut opened.1).await;
+        self.shell.end_beats(&self.presence);
+        let keep = ended? && keep;
+        self.shell.wait_for(&self.presence, Wait::Request, self.shell.now());
+        Ok(keep)
+    }
+
+    /// Begins a stream: its head and its first event, ready to be written. Not part of the future that waits, which
+    /// ten thousand idle streams hold at once.
+    pub(super) fn open(&mut self, events: Events, manner: &Manner) -> (Open, Vec<u8>) {
         let Events { attachment, session, first, header } = events;
-        let stream = attachment.stream().clone();
         self.shell.begin_beats(&self.presence, self.shell.now());
         let mut out = self.shell.buffer();
         let headers: Vec<_> = header.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        response::stream_head(&mut out, &headers, &manner);
+        response::stream_head(&mut out, &headers, manner);
+        let role = attachment.stream().role();
         let http_1_0 = manner.http_1_0;
-        let role = stream.role();
         let mut open = Open { shell: self.shell.clone(), session, role, attachment, http_1_0, unwritten: Vec::new() };
         open.begin(&mut out, &first);
         if role != Role::Reply {
             self.pending = Vec::new();
         }
-        let ended = self.pump(&mut open, &mut out).await;
-        self.shell.end_beats(&self.presence);
-        let keep = ended? && !manner.close && !http_1_0 && !self.half_closed;
-        self.shell.wait_for(&self.presence, Wait::Request, self.shell.now());
-        Ok(keep)
+        (open, out)
     }
 
     /// True when the stream came to its own end.

@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 use std::task::Waker;
+use std::time::Duration;
 
 use slab::Slab;
 use smol::LocalExecutor;
@@ -254,8 +255,15 @@ impl Shell {
         let phase = self.beat_phase.get().wrapping_add(0x9E37_79B9); // the golden ratio: neighbours lie far apart
         self.beat_phase.set(phase);
         let part = 0.25 + 0.75 * f64::from(phase) / f64::from(u32::MAX);
-        presence.beat_at.set(Some(now + self.limits().keep_alive_every.mul_f64(part)));
+        presence.beat_at.set(Some(self.next_beat(now, part)));
         self.watch(presence);
+    }
+
+    /// Long periods beat on whole seconds: writes in company wake the system less often than each for itself.
+    fn next_beat(&self, now: Instant, part: f64) -> Instant {
+        let every = self.limits().keep_alive_every;
+        let at = now + every.mul_f64(part);
+        if every < Duration::from_secs(4) { at } else { at - Duration::from_nanos(at.elapsed().subsec_nanos().into()) }
     }
 
     pub(crate) fn end_beats(&self, presence: &Presence) {
@@ -348,7 +356,7 @@ impl Shell {
         }
         if presence.beat_at.get().is_some_and(|at| at <= now) {
             // From now, not from when it was due: a stall is not made up for by a burst (D16).
-            presence.beat_at.set(Some(now + self.limits().keep_alive_every));
+            presence.beat_at.set(Some(self.next_beat(now, 1.0)));
             presence.beat.set(true);
             presence.wake();
         }

@@ -1,12 +1,13 @@
 //! The method table: from the messages of a session to calls (4.1). Both transports end here.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::Desk;
-use crate::call::{Call, Outcome, Work};
+use crate::call::{self, Call, Outcome, Work};
 use crate::context::{Level, Origin, RequestContext};
 use crate::counters::count;
 use crate::http::response::Rejection;
@@ -145,9 +146,11 @@ impl Desk<'_> {
         count(&self.services.common.counters.calls_started);
         let tool = begun.tool;
         let about = (begun.name.clone(), tool.uncancellable, tool.timeout);
-        let work = match begun.future(cx.clone()) {
-            Ok(future) => Work::Handler(future),
-            Err(error) => Work::Ready(Outcome::Tool(error.into())),
+        // An embedder's `Deserialize` may panic like his handler may.
+        let work = match catch_unwind(AssertUnwindSafe(|| begun.future(cx.clone()))) {
+            Ok(Ok(future)) => Work::Handler(future),
+            Ok(Err(error)) => Work::Ready(Outcome::Tool(error.into())),
+            Err(_) => Work::Ready(Outcome::Error(call::panicked(cx, &about.0))),
         };
         Entry { method: "tools/call", work, tool: Some(about) }
     }

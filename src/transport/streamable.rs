@@ -167,6 +167,7 @@ impl Desk<'_> {
         let key = self.find(head, principal)?;
         let nonce = (self.ids)() as u64;
         let now = self.now;
+        self.table.trim(key, now);
         let Some(session) = self.table.get(key) else { return Err(no_session(None, Transport::Streamable)) };
         session.last_active = now;
         let primes = session.peer.revision.primes_streams();
