@@ -7,7 +7,7 @@
 //! arguments.
 
 use std::cell::Cell;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -214,8 +214,10 @@ pub(crate) struct Newcomer {
 /// All sessions.
 pub(crate) struct SessionTable {
     limits: Limits,
-    slots: Slab<Session>,
-    by_id: HashMap<u128, usize>,
+    /// Boxed, and found through a tree: both give memory back piece by piece, where one large array that is freed
+    /// makes the system's allocator keep all the rest.
+    slots: Slab<Box<Session>>,
+    by_id: BTreeMap<u128, usize>,
     wheel: Wheel<SessionKey>,
     tombstones: VecDeque<Tombstone>,
     generation: u32,
@@ -226,7 +228,7 @@ impl SessionTable {
         SessionTable {
             limits: limits.clone(),
             slots: Slab::new(),
-            by_id: HashMap::new(),
+            by_id: BTreeMap::new(),
             wheel: Wheel::new(),
             tombstones: VecDeque::with_capacity(limits.tombstones_max),
             generation: 0,
@@ -244,7 +246,7 @@ impl SessionTable {
 
     /// Every session, in the order of their slots.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Session> {
-        self.slots.iter().map(|(_, session)| session)
+        self.slots.iter().map(|(_, session)| &**session)
     }
 
     /// The last sessions that ended, newest first.
@@ -273,8 +275,7 @@ impl SessionTable {
     /// Puts a newcomer into the table; [`SessionTable::make_room`] came first.
     pub(crate) fn open(&mut self, newcomer: Newcomer, now: Instant) -> SessionKey {
         self.generation = self.generation.wrapping_add(1);
-        let slots = &self.slots;
-        self.wheel.shed(slots.len(), |key| slots.get(key.slot as usize).is_some_and(|session| session.key == *key));
+        self.shed_timers();
         let entry = self.slots.vacant_entry();
         let slot = entry.key();
         let key = SessionKey { slot: slot as u32, generation: self.generation };
@@ -303,7 +304,7 @@ impl SessionTable {
         };
         session.due = session.next_look(&self.limits);
         self.wheel.insert(session.due, key);
-        entry.insert(session);
+        entry.insert(Box::new(session));
         key
     }
 
@@ -324,7 +325,7 @@ impl SessionTable {
     }
 
     pub(crate) fn get(&mut self, key: SessionKey) -> Option<&mut Session> {
-        self.slots.get_mut(key.slot as usize).filter(|session| session.key == key)
+        self.slots.get_mut(key.slot as usize).map(Box::as_mut).filter(|session| session.key == key)
     }
 
     /// A call begins.
@@ -429,7 +430,7 @@ impl SessionTable {
     /// Takes a session out and remembers why.
     pub(crate) fn end(&mut self, key: SessionKey, reason: Ended, now: Instant) -> Option<Session> {
         self.get(key)?;
-        let session = self.slots.remove(key.slot as usize);
+        let session = *self.slots.remove(key.slot as usize);
         self.by_id.remove(&session.id);
         while self.tombstones.len() >= self.limits.tombstones_max.max(1) {
             self.tombstones.pop_front();
@@ -444,12 +445,17 @@ impl SessionTable {
             ended: now,
             reason,
         });
+        self.shed_timers();
         if self.slots.is_empty() {
             // Ten thousand sessions that came and went leave no table behind.
             self.slots.shrink_to_fit();
-            self.by_id.shrink_to_fit();
         }
         Some(session)
+    }
+
+    fn shed_timers(&mut self) {
+        let slots = &self.slots;
+        self.wheel.shed(slots.len(), |key| slots.get(key.slot as usize).is_some_and(|session| session.key == *key));
     }
 
     /// The keys of all sessions that `which` names.

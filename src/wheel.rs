@@ -41,6 +41,10 @@ impl<K> Wheel<K> {
     ///
     /// Linear in keys, but each is looked at once for at least one that was put in: constant over time.
     pub(crate) fn shed(&mut self, living: usize, is_alive: impl Fn(&K) -> bool) {
+        if living == 0 {
+            // Nobody: even a few dead keys could hold the memory pages of ten thousand.
+            *self = Wheel::new();
+        }
         if self.len <= 2 * living + SPARE {
             return;
         }

@@ -145,7 +145,6 @@ impl Link {
 
     /// Reads and answers until something is to be written or awaited; none when the connection is over.
     async fn turn(&mut self, out: &mut Vec<u8>) -> Option<Next> {
-        *out = self.shell.buffer();
         let shell = self.shell.clone();
         std::future::poll_fn(|cx| {
             loop {
@@ -236,6 +235,16 @@ impl Link {
 
     /// Serves the requests at the front of `buffer`; returns how much of it they took.
     fn serve(&mut self, buffer: &[u8], out: &mut Vec<u8>) -> (usize, Next) {
+        // Lent for the time of a turn: a connection that only waits holds none.
+        *out = self.shell.buffer();
+        let (used, next) = self.serve_into(buffer, out);
+        if out.is_empty() {
+            self.shell.keep_buffer(std::mem::take(out));
+        }
+        (used, next)
+    }
+
+    fn serve_into(&mut self, buffer: &[u8], out: &mut Vec<u8>) -> (usize, Next) {
         let (shell, from) = (self.shell.clone(), self.presence.from);
         let refused = RefCell::new(Manner::default());
         let check = |head: &Head<'_>| {

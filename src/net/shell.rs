@@ -12,6 +12,7 @@ use super::calls::Running;
 use crate::clock::{Clock, Instant};
 use crate::context::Services;
 use crate::counters::{Counters, count, peak};
+use crate::heap::Ballast;
 use crate::limits::Limits;
 use crate::session::{Ended, Session, SessionKey, SessionTable};
 use crate::transport::{Desk, Effects, From, Policy};
@@ -36,6 +37,11 @@ pub(crate) struct Shell {
     pub(crate) call_serial: Cell<u64>,
     beat_phase: Cell<u32>,
     connection_serial: Cell<u32>,
+    /// Sessions and connections, and the most of them since memory was last given back.
+    heads: Cell<usize>,
+    crowd: Cell<usize>,
+    calm_at: Cell<Option<Instant>>,
+    ballast: RefCell<Option<Ballast>>,
 }
 
 /// Points at a connection, and at no other that takes its place later.
@@ -85,9 +91,12 @@ pub(crate) enum Cut {
 
 /// Bytes of the read buffer of the thread.
 const SCRATCH_BYTES: usize = 64 * 1024;
-/// Buffers that are kept for the next answer, and how large one may be.
-const BUFFERS_KEPT: usize = 8;
-const BUFFER_BYTES_KEPT: usize = 64 * 1024;
+/// Buffers for answers, made at the start and kept. One that grew is not: it would hold a page among memory that
+/// could be given back.
+const BUFFERS_KEPT: usize = 4;
+const BUFFER_BYTES: usize = 4096;
+/// When so many sessions and connections have gone, their memory is worth giving back.
+const CROWD: usize = 256;
 /// Keep-alives and expiries between two turns of the executor, so that ten thousand streams do not hold the loop.
 const DUE_PER_TURN: usize = 64;
 
@@ -105,12 +114,16 @@ impl Shell {
             stopping: Cell::new(false),
             started,
             executor: RefCell::new(Weak::new()),
-            buffers: RefCell::default(),
+            buffers: RefCell::new((0..BUFFERS_KEPT).map(|_| Vec::with_capacity(BUFFER_BYTES)).collect()),
             waits: RefCell::new(Wheel::new()),
             call_ends: RefCell::new(Wheel::new()),
             call_serial: Cell::new(0),
             beat_phase: Cell::new(0),
             connection_serial: Cell::new(0),
+            heads: Cell::new(0),
+            crowd: Cell::new(0),
+            calm_at: Cell::new(None),
+            ballast: RefCell::new(None),
         })
     }
 
@@ -137,13 +150,13 @@ impl Shell {
 
     /// An empty buffer to write an answer into.
     pub(crate) fn buffer(&self) -> Vec<u8> {
-        self.buffers.borrow_mut().pop().unwrap_or_default()
+        self.buffers.borrow_mut().pop().unwrap_or_else(|| Vec::with_capacity(BUFFER_BYTES))
     }
 
     /// Takes a buffer back.
     pub(crate) fn keep_buffer(&self, mut buffer: Vec<u8>) {
         let mut buffers = self.buffers.borrow_mut();
-        if buffers.len() < BUFFERS_KEPT && (1..=BUFFER_BYTES_KEPT).contains(&buffer.capacity()) {
+        if buffers.len() < BUFFERS_KEPT && buffer.capacity() == BUFFER_BYTES {
             buffer.clear();
             buffers.push(buffer);
         }
@@ -228,9 +241,15 @@ impl Shell {
     pub(crate) fn leaves(&self, presence: &Presence) {
         let mut connections = self.connections.borrow_mut();
         connections.try_remove(presence.key.slot as usize);
+        self.shed_waits(&connections);
         if connections.is_empty() {
             connections.shrink_to_fit();
         }
+    }
+
+    fn shed_waits(&self, connections: &Slab<Rc<Presence>>) {
+        let is_here = |key: &ConnectionKey| connections.get(key.slot as usize).is_some_and(|p| p.key == *key);
+        self.waits.borrow_mut().shed(connections.len(), is_here);
     }
 
     /// Says what a connection waits for from `now` on, and so for how long it may.
@@ -276,10 +295,8 @@ impl Shell {
         let Some(next) = presence.next_deadline() else { return };
         if presence.due.get().is_none_or(|due| next < due) {
             presence.due.set(Some(next));
-            let connections = self.connections.borrow();
-            let mut waits = self.waits.borrow_mut();
-            waits.shed(connections.len(), |key| connections.get(key.slot as usize).is_some_and(|p| p.key == *key));
-            waits.insert(next, presence.key);
+            self.shed_waits(&self.connections.borrow());
+            self.waits.borrow_mut().insert(next, presence.key);
         }
     }
 
@@ -295,6 +312,31 @@ impl Shell {
             }
             _ => false,
         }
+    }
+
+    /// Notes how many are here, and when to give memory back: a second after the last of a crowd has gone.
+    pub(crate) fn count_heads(&self) {
+        let here = self.connections.borrow().len() + self.table.borrow().len();
+        let last = self.heads.replace(here);
+        self.crowd.set(self.crowd.get().max(here));
+        if here >= CROWD && self.ballast.borrow().is_none() {
+            *self.ballast.borrow_mut() = Some(Ballast::take());
+        }
+        if here < last && self.crowd.get() - here >= CROWD {
+            self.calm_at.set(Some(self.now() + Duration::from_secs(1)));
+        }
+    }
+
+    fn give_memory_back(&self, now: Instant) -> bool {
+        let is_due = self.calm_at.get().is_some_and(|at| at <= now);
+        if is_due {
+            self.calm_at.set(None);
+            self.crowd.set(self.heads.get());
+            if let Some(ballast) = &mut *self.ballast.borrow_mut() {
+                ballast.exchange();
+            }
+        }
+        is_due
     }
 
     // ---- what falls due ----
@@ -317,6 +359,7 @@ impl Shell {
             self.table.borrow().next_deadline(),
             self.waits.borrow().next(),
             self.call_ends.borrow().next(),
+            self.calm_at.get(),
         ];
         waits.into_iter().flatten().min()
     }
@@ -327,7 +370,10 @@ impl Shell {
             peak(&self.counters().timer_late_ms_max, now.since(due).as_millis() as u64);
         }
         for _ in 0..DUE_PER_TURN {
-            let did = self.expire_session(now) | self.expire_wait(now) | self.expire_call(now);
+            let did = self.expire_session(now)
+                | self.expire_wait(now)
+                | self.expire_call(now)
+                | self.give_memory_back(now);
             if !did {
                 return false;
             }
