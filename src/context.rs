@@ -6,30 +6,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::clock::{Clock, Instant};
 use crate::jsonrpc::{self, RequestId};
 use crate::mcp::content::CallError;
+use crate::mcp::level::Level;
 use crate::mcp::peer::{ClientInfo, Peer, Principal};
 use crate::offload::Offload;
 use crate::stream::{Common, LastProgress, Stream};
-
-/// How much a log message matters (F-100), least first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[allow(missing_docs)] // the names of RFC 5424
-pub enum Level {
-    Debug,
-    #[default]
-    Info,
-    Notice,
-    Warning,
-    Error,
-    Critical,
-    Alert,
-    Emergency,
-}
 
 /// What all calls share.
 pub(crate) struct Services {

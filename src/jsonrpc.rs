@@ -66,8 +66,15 @@ impl fmt::Display for RequestId {
 /// One message from the client. Borrows from the request's body.
 #[derive(Debug)]
 pub(crate) enum Message<'a> {
-    Request { id: RequestId, method: std::borrow::Cow<'a, str>, params: Option<&'a RawValue> },
-    Notification { method: std::borrow::Cow<'a, str>, params: Option<&'a RawValue> },
+    Request {
+        id: RequestId,
+        method: std::borrow::Cow<'a, str>,
+        params: Option<&'a RawValue>,
+    },
+    Notification {
+        method: std::borrow::Cow<'a, str>,
+        params: Option<&'a RawValue>,
+    },
     /// An answer to a request of ours. This version of the server sends none, so it is only accepted.
     Response,
 }
@@ -140,7 +147,9 @@ pub(crate) fn parse(body: &[u8], batch_max: usize) -> Result<Body<'_>, Error> {
     door::check(body).map_err(|refused| match refused {
         door::Refused::TooDeep => Error::new(PARSE_ERROR, "JSON nested deeper than 64 levels"),
         door::Refused::Twice(key) => Error::invalid_request(format!("key {key:?} stands twice in one object")),
-        door::Refused::TooWide => Error::invalid_request("more than 64 members in the message, its params or its _meta"),
+        door::Refused::TooWide => {
+            Error::invalid_request("more than 64 members in the message, its params or its _meta")
+        }
     })?;
     let text = std::str::from_utf8(body).map_err(|_| Error::new(PARSE_ERROR, "the body is not UTF-8"))?;
     if text.trim_start_matches([' ', '\t', '\r', '\n']).starts_with('[') {
@@ -170,7 +179,9 @@ fn message(text: &str) -> Result<Message<'_>, Error> {
     }
     let id = match members.id {
         Some(raw) => Some(RequestId::read(raw).ok_or_else(|| {
-            Error::invalid_request("\"id\": expected a string or a whole number (at most 256 bytes), not null or a fraction")
+            Error::invalid_request(
+                "\"id\": expected a string or a whole number (at most 256 bytes), not null or a fraction",
+            )
         })?),
         None => None,
     };

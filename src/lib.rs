@@ -63,12 +63,13 @@ mod transport;
 mod wheel;
 
 pub use clock::{Clock, Instant, Sleep};
-pub use context::{CancelFlag, Level, RequestContext};
+pub use context::{CancelFlag, RequestContext};
 pub use handle::Handle;
 pub use jsonrpc::RequestId;
 pub use limits::Limits;
 pub use mcp::content::{CallError, CallResult, Content, EmbeddedResource};
 pub use mcp::describe::Tool;
+pub use mcp::level::Level;
 pub use mcp::peer::{ClientInfo, Principal};
 pub use net::listen::{Incoming, Listener};
 pub use server::{BuildError, Builder, Server};

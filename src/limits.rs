@@ -139,9 +139,19 @@ impl Limits {
         self
     }
 
+    /// What is wrong with them, if anything: periods so short that the loop would do nothing else.
+    pub(crate) fn fault(&self) -> Option<String> {
+        let periods = [("keep_alive_every", self.keep_alive_every), ("progress_every", self.progress_every)];
+        let short = periods.into_iter().find(|(_, period)| *period < Duration::from_millis(100))?;
+        Some(format!("limit {}: {:?}; expected at least 0.1 s", short.0, short.1))
+    }
+
     /// The most memory clients can make the server hold: full sessions and connections, and the whole budget.
     pub fn worst_case_bytes(&self) -> usize {
-        self.sessions_max.max(self.connections_max).saturating_mul(SESSION_BYTES).saturating_add(self.buffered_bytes_max)
+        self.sessions_max
+            .max(self.connections_max)
+            .saturating_mul(SESSION_BYTES)
+            .saturating_add(self.buffered_bytes_max)
     }
 }
 

@@ -5,4 +5,5 @@
 pub(crate) mod compat;
 pub(crate) mod content;
 pub(crate) mod describe;
+pub(crate) mod level;
 pub(crate) mod peer;

@@ -1,8 +1,11 @@
 //! What an operator sees: health, and every session, living and ended. Never a secret id.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use crate::clock::Instant;
+use crate::jsonrpc::write_json;
 use crate::net::shell::{Shell, Wait};
 use crate::session::{Session, Tombstone};
 use crate::transport::Reply;
@@ -13,50 +16,100 @@ pub(crate) fn health(shell: &Shell) -> Reply {
     reply(json!({ "status": status }))
 }
 
-/// `GET /debug/sessions`.
-pub(crate) fn sessions(shell: &Shell) -> Reply {
-    reply(snapshot(shell))
-}
-
 fn reply(body: Value) -> Reply {
-    let mut body = format!("{body:#}").into_bytes();
+    let mut body = body.to_string().into_bytes();
     body.push(b'\n');
     Reply { status: 200, media_type: "application/json", headers: Vec::new(), body }
 }
 
-/// Everything there is to see, as JSON.
-pub(crate) fn snapshot(shell: &Shell) -> Value {
-    let now = shell.now();
-    let table = shell.table.borrow();
-    let (common, limits) = (&shell.services.common, shell.limits());
-    let sessions: Vec<_> = table.iter().map(|session| live(shell, session, now)).collect();
-    let ended: Vec<_> = table.ended().map(|tomb| past(tomb, now)).collect();
-    let counters: serde_json::Map<_, _> =
-        common.counters.each().map(|(name, _, value)| (name.to_owned(), value.into())).collect();
-    let meaning: serde_json::Map<_, _> =
-        common.counters.each().map(|(name, meaning, _)| (name.to_owned(), meaning.into())).collect();
+/// `GET /debug/sessions`, piece by piece: ten thousand sessions are some megabytes, and nobody is to wait for them.
+pub(crate) struct Sessions {
+    next: Part,
+}
+
+enum Part {
+    Server,
+    Live { from: usize },
+    Ended,
+    Done,
+}
+
+/// Sessions in one piece.
+const PIECE: usize = 64;
+
+impl Sessions {
+    pub(crate) fn new() -> Sessions {
+        Sessions { next: Part::Server }
+    }
+
+    /// Appends the next piece; false when the last has been.
+    pub(crate) fn write_piece(&mut self, shell: &Shell, out: &mut Vec<u8>) -> bool {
+        let now = shell.now();
+        self.next = match self.next {
+            Part::Server => {
+                out.extend_from_slice(b"{\n\"server\": ");
+                write_json(out, &server(shell, now));
+                out.extend_from_slice(b",\n\"gauges\": ");
+                write_json(out, &gauges(shell));
+                out.extend_from_slice(b",\n\"sessions\": [");
+                Part::Live { from: 0 }
+            }
+            Part::Live { from } => {
+                let table = shell.table.borrow();
+                let (sessions, next) = table.some_from(from, PIECE);
+                let texts = sessions.map(|session| live(shell, session, now));
+                write_list(out, texts, from > 0);
+                next.map_or(Part::Ended, |from| Part::Live { from })
+            }
+            Part::Ended => {
+                out.extend_from_slice(b"\n],\n\"ended\": [");
+                write_list(out, shell.table.borrow().ended().map(|tomb| past(tomb, now)), false);
+                out.extend_from_slice(b"\n],\n\"counters\": ");
+                let counters = shell.counters();
+                write_json(out, &counters.each().map(|(name, _, value)| (name, value)).collect::<BTreeMap<_, _>>());
+                out.extend_from_slice(b",\n\"counters_mean\": ");
+                write_json(out, &counters.each().map(|(name, meaning, _)| (name, meaning)).collect::<BTreeMap<_, _>>());
+                out.extend_from_slice(b"\n}\n");
+                Part::Done
+            }
+            Part::Done => return false,
+        };
+        true
+    }
+}
+
+/// Everything at once, for an embedder.
+pub(crate) fn whole(shell: &Shell) -> String {
+    let (mut sessions, mut out) = (Sessions::new(), Vec::new());
+    while sessions.write_piece(shell, &mut out) {}
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// Appends values line by line, with commas between them and before those that follow an earlier piece.
+fn write_list(out: &mut Vec<u8>, values: impl Iterator<Item = Value>, follows: bool) {
+    for (at, value) in values.enumerate() {
+        out.extend_from_slice(if at > 0 || follows { b",\n  " } else { b"\n  " });
+        write_json(out, &value);
+    }
+}
+
+fn server(shell: &Shell, now: Instant) -> Value {
+    json!({ "up_s": seconds(now, shell.started), "stopping": shell.stopping.get() })
+}
+
+fn gauges(shell: &Shell) -> Value {
+    let (limits, connections) = (shell.limits(), shell.connections.borrow());
     json!({
-        "server": {
-            "up_s": seconds(now, shell.started),
-            "stopping": shell.stopping.get(),
-            "revision_newest": "2025-11-25",
-        },
-        "gauges": {
-            "sessions": table.len(),
-            "sessions_max": limits.sessions_max,
-            "connections": shell.connections.borrow().len(),
-            "connections_max": limits.connections_max,
-            "connections_idle": shell.connections.borrow().iter().filter(|(_, p)| p.waits_for.get() == Wait::Request).count(),
-            "calls_running": shell.calls.borrow().len(),
-            "buffered_bytes": common.budget.used(),
-            "buffered_bytes_max": limits.buffered_bytes_max,
-            "unblock_zombies": shell.services.offload.zombies(),
-            "timers": shell.timers(),
-        },
-        "sessions": sessions,
-        "ended": ended,
-        "counters": counters,
-        "counters_mean": meaning,
+        "sessions": shell.table.borrow().len(),
+        "sessions_max": limits.sessions_max,
+        "connections": connections.len(),
+        "connections_max": limits.connections_max,
+        "connections_idle": connections.iter().filter(|(_, p)| p.waits_for.get() == Wait::Request).count(),
+        "calls_running": shell.calls.borrow().len(),
+        "buffered_bytes": shell.services.common.budget.used(),
+        "buffered_bytes_max": limits.buffered_bytes_max,
+        "unblock_zombies": shell.services.offload.zombies(),
+        "timers": shell.timers(),
     })
 }
 

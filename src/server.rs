@@ -202,11 +202,16 @@ impl Builder {
     /// Checks everything and makes the server.
     ///
     /// # Errors
-    /// The first thing that is wrong, in words: a tool's name or schema, a base path.
+    /// The first thing that is wrong, in words: a tool's name or schema, a limit, a base path.
     pub fn build(mut self) -> Result<Server, BuildError> {
         self.tools.finish().map_err(BuildError)?;
+        if let Some(fault) = self.limits.fault() {
+            return Err(BuildError(fault));
+        }
         let base_path = self.base_path.trim_end_matches('/').to_owned();
-        if !base_path.is_empty() && (!base_path.starts_with('/') || !base_path.bytes().all(|b| b.is_ascii_graphic() && !b"?#".contains(&b))) {
+        if !base_path.is_empty()
+            && (!base_path.starts_with('/') || !base_path.bytes().all(|b| b.is_ascii_graphic() && !b"?#".contains(&b)))
+        {
             return Err(BuildError(format!("base path {base_path:?}: expected something like /fw")));
         }
         if let Ok(name) = rustix::system::uname().nodename().to_str() {
@@ -356,7 +361,8 @@ fn obey(shell: &Rc<Shell>, command: Command) {
             let mut text = Vec::new();
             jsonrpc::write_notification(&mut text, "notifications/tools/list_changed", b"");
             let table = shell.table.borrow();
-            let streams = table.iter().filter(|session| session.initialized).filter_map(|session| session.stream.as_ref());
+            let streams =
+                table.iter().filter(|session| session.initialized).filter_map(|session| session.stream.as_ref());
             streams.for_each(|stream| stream.notice(text.clone()));
         }
         Command::Tokens(tokens) => {
@@ -364,7 +370,7 @@ fn obey(shell: &Rc<Shell>, command: Command) {
             *shell.policy.tokens.borrow_mut() = Some(tokens);
             revoked.into_iter().for_each(|key| shell.end_session(key, Ended::Revoked));
         }
-        Command::Sessions(answer) => drop(answer.try_send(observe::snapshot(shell).to_string())),
+        Command::Sessions(answer) => drop(answer.try_send(observe::whole(shell))),
     }
 }
 

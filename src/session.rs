@@ -15,9 +15,9 @@ use std::rc::Rc;
 use slab::Slab;
 
 use crate::clock::Instant;
-use crate::context::Level;
 use crate::jsonrpc::RequestId;
 use crate::limits::Limits;
+use crate::mcp::level::Level;
 use crate::mcp::peer::{Peer, Principal};
 use crate::stream::Stream;
 use crate::wheel::Wheel;
@@ -247,6 +247,13 @@ impl SessionTable {
     /// Every session, in the order of their slots.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Session> {
         self.slots.iter().map(|(_, session)| &**session)
+    }
+
+    /// At most `count` sessions from slot `from` on, and the slot to go on from if there may be more.
+    pub(crate) fn some_from(&self, from: usize, count: usize) -> (impl Iterator<Item = &Session>, Option<usize>) {
+        let end = from + count;
+        let slots = (from..end).filter_map(|slot| self.slots.get(slot)).map(|session| &**session);
+        (slots, (end < self.slots.capacity()).then_some(end))
     }
 
     /// The last sessions that ended, newest first.

@@ -10,17 +10,20 @@
 //! A numbered stream keeps its messages for a while, so that a client whose connection broke can resume
 //! (S-18 … S-25). Nothing here knows of sockets or tasks.
 
+mod attachment;
+mod frame;
+
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fmt::Write;
-use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
 
-use async_channel::{Receiver, Sender};
-use smol::stream::Stream as _;
+use async_channel::Sender;
 
-use crate::budget::{Budget, Charge, Forgetful};
+pub(crate) use self::attachment::Attachment;
+pub(crate) use self::frame::{Frame, Kind, LastProgress, join_answers};
+use crate::budget::{Budget, Forgetful};
 use crate::clock::Instant;
 use crate::counters::{Counters, count};
 use crate::jsonrpc::RequestId;
@@ -32,44 +35,6 @@ pub(crate) struct Common {
     pub(crate) budget: Budget,
     pub(crate) counters: Counters,
     pub(crate) limits: Limits,
-}
-
-/// What kind of message a frame is, which says what may happen to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// Never lost in silence.
-    Answer,
-    /// Replaced by newer progress of the same call.
-    Progress,
-    /// Dropped when the queue is full.
-    Notice,
-}
-
-/// One message on its way.
-pub(crate) struct Frame {
-    kind: Kind,
-    seq: u64,
-    answers: Option<RequestId>,
-    /// Has a connection taken it out of the queue?
-    taken: Cell<bool>,
-    text: RefCell<Vec<u8>>,
-    charge: RefCell<Charge>,
-}
-
-impl Frame {
-    /// The message's JSON.
-    pub(crate) fn text(&self) -> std::cell::Ref<'_, Vec<u8>> {
-        self.text.borrow()
-    }
-
-    fn bytes(&self) -> usize {
-        self.text.borrow().len()
-    }
-
-    fn replace(&self, text: Vec<u8>) {
-        self.charge.borrow_mut().set(text.len());
-        *self.text.borrow_mut() = text;
-    }
 }
 
 /// Which of the three kinds of stream.
@@ -143,10 +108,6 @@ pub(crate) enum Settled {
     Ended,
 }
 
-/// The place of the last progress notification of a call, where newer ones may replace it.
-#[derive(Default)]
-pub(crate) struct LastProgress(RefCell<Weak<Frame>>);
-
 impl Stream {
     pub(crate) fn new(common: &Rc<Common>, role: Role, session: Option<Fingerprint>, nonce: Option<u64>) -> Rc<Stream> {
         let feed = if role == Role::Reply { Feed::Undecided(Vec::new()) } else { Feed::Detached };
@@ -166,7 +127,14 @@ impl Stream {
             dropped: 0,
             waker: None,
         };
-        Rc::new(Stream { common: common.clone(), session, role, nonce, answers_only: Cell::new(false), state: RefCell::new(state) })
+        Rc::new(Stream {
+            common: common.clone(),
+            session,
+            role,
+            nonce,
+            answers_only: Cell::new(false),
+            state: RefCell::new(state),
+        })
     }
 
     /// One more answer will come.
@@ -387,11 +355,11 @@ impl Stream {
     // ---- the inside ----
 
     fn frame(&self, kind: Kind, answers: Option<RequestId>, text: Vec<u8>) -> Rc<Frame> {
-        let charge = RefCell::new(self.common.budget.charge(text.len()));
+        let charge = self.common.budget.charge(text.len());
         let mut state = self.state.borrow_mut();
         let seq = state.next_seq;
         state.next_seq += 1;
-        Rc::new(Frame { kind, seq, answers, taken: Cell::new(false), text: RefCell::new(text), charge })
+        Rc::new(Frame::new(kind, seq, answers, text, charge))
     }
 
     fn can_be_resumed(&self, state: &State) -> bool {
@@ -528,97 +496,4 @@ fn close_if_drained(state: &mut State) {
     {
         sender.close();
     }
-}
-
-/// A connection's hold on a stream. Dropping it detaches.
-pub(crate) struct Attachment {
-    stream: Rc<Stream>,
-    receiver: Pin<Box<Receiver<Rc<Frame>>>>,
-    epoch: u32,
-}
-
-impl Attachment {
-    pub(crate) fn stream(&self) -> &Rc<Stream> {
-        &self.stream
-    }
-
-    /// The next message; none when the stream has ended or a newer connection has taken over.
-    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Rc<Frame>>> {
-        let frame = std::task::ready!(self.receiver.as_mut().poll_next(cx));
-        Poll::Ready(frame.and_then(|frame| self.took(frame)))
-    }
-
-    /// The next message if it is there already.
-    pub(crate) fn try_next(&mut self) -> Option<Rc<Frame>> {
-        let frame = self.receiver.try_recv().ok()?;
-        self.took(frame)
-    }
-
-    fn took(&self, frame: Rc<Frame>) -> Option<Rc<Frame>> {
-        let mut state = self.stream.state.borrow_mut();
-        if state.epoch != self.epoch {
-            return None;
-        }
-        frame.taken.set(true);
-        state.queued_bytes = state.queued_bytes.saturating_sub(frame.bytes());
-        while let Some(frame) = state.backlog.pop_front() {
-            let Feed::Open(sender) = &state.feed else { break };
-            if let Err(full) = sender.try_send(frame) {
-                state.backlog.push_front(full.into_inner());
-                break;
-            }
-        }
-        if state.ended.is_some() {
-            close_if_drained(&mut state);
-        }
-        Some(frame)
-    }
-
-    /// The event id for a frame, if the stream has ids.
-    pub(crate) fn id_of(&self, frame: &Frame) -> Option<String> {
-        self.stream.event_id(frame.seq)
-    }
-
-    /// `frame` has been written, or with none the priming event.
-    pub(crate) fn wrote(&self, frame: Option<&Frame>) {
-        let mut state = self.stream.state.borrow_mut();
-        state.resumable |= self.stream.nonce.is_some();
-        if let Some(frame) = frame {
-            state.sent_seq = state.sent_seq.max(frame.seq);
-        }
-    }
-
-    /// `frame` was taken and could not be written.
-    pub(crate) fn lost(&self, frame: &Frame) {
-        let can_be_resumed = self.stream.can_be_resumed(&self.stream.state.borrow());
-        if frame.kind == Kind::Answer && !can_be_resumed {
-            self.stream.undeliverable(frame);
-        }
-    }
-}
-
-impl Drop for Attachment {
-    fn drop(&mut self) {
-        // Answers that wait in the channel of a stream without ids are lost with it.
-        if self.stream.nonce.is_none() {
-            while let Ok(frame) = self.receiver.try_recv() {
-                if frame.kind == Kind::Answer {
-                    self.stream.undeliverable(&frame);
-                }
-            }
-        }
-        self.stream.detach(self.epoch);
-    }
-}
-
-/// The answers of a batch as one JSON array.
-pub(crate) fn join_answers(out: &mut Vec<u8>, answers: &[Rc<Frame>]) {
-    out.push(b'[');
-    for (at, frame) in answers.iter().enumerate() {
-        if at > 0 {
-            out.push(b',');
-        }
-        out.extend_from_slice(&frame.text());
-    }
-    out.push(b']');
 }

@@ -321,10 +321,13 @@ impl Desk<'_> {
 
 /// The 404 for a session that is not there, with the reason for those who owned it (S-29, P03).
 fn no_session(reason: Option<Ended>, transport: Transport) -> Rejection {
-    let (reason, remedy) = (reason.map_or("unknown", Ended::as_str), match transport {
-        Transport::Streamable => "send initialize without Mcp-Session-Id to begin a new one",
-        Transport::HttpSse => "open /sse again and initialize",
-    });
+    let (reason, remedy) = (
+        reason.map_or("unknown", Ended::as_str),
+        match transport {
+            Transport::Streamable => "send initialize without Mcp-Session-Id to begin a new one",
+            Transport::HttpSse => "open /sse again and initialize",
+        },
+    );
     let mut rejection = Rejection::new(404, format!("session not found ({reason}); {remedy}"));
     rejection.data = Some(format!("{{\"reason\":\"{reason}\"}}"));
     rejection

@@ -9,6 +9,18 @@
 
 mod sim;
 
+mod admission;
 mod calls;
+mod chaos;
+mod debug;
+mod http;
+mod http_sse;
+mod lifecycle;
 mod sessions;
+mod slow;
 mod smoke;
+mod sockets;
+mod streams;
+mod tidy;
+mod tokens;
+mod transcripts;

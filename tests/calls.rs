@@ -26,12 +26,17 @@ fn p01_s45_sixteen_calls_with_one_id_each_get_their_own_answer_in_either_order_a
                     async move {
                         session.server.sim().sleep(n as u64 * 10).await;
                         let ms = if reversed { 5_000 - n as u64 * 200 } else { 600 + n as u64 * 200 };
-                        let answer = session.post_with(&[("Accept", accept)], &slow(1, ms, format!("answer {n}"))).await;
+                        let answer =
+                            session.post_with(&[("Accept", accept)], &slow(1, ms, format!("answer {n}"))).await;
                         (answer, ms + n as u64 * 10)
                     }
                 });
                 for (n, (answer, due)) in answers.await.iter().enumerate() {
-                    assert_eq!((answer.said(), answer.at, answer.messages.len()), (&*format!("answer {n}"), *due, 1), "{accept}");
+                    assert_eq!(
+                        (answer.said(), answer.at, answer.messages.len()),
+                        (&*format!("answer {n}"), *due, 1),
+                        "{accept}"
+                    );
                     assert_eq!(answer.last()["id"], 1);
                 }
             });
@@ -233,7 +238,10 @@ fn p81_g20_a_panic_answers_its_own_call_and_nobody_else_notices() {
             for (n, answer) in answers.await.iter().enumerate() {
                 if n == 3 {
                     let error = &answer.last()["error"];
-                    assert_eq!((answer.head.status, &answer.last()["id"], &error["code"]), (200, &json!(3), &json!(-32603)));
+                    assert_eq!(
+                        (answer.head.status, &answer.last()["id"], &error["code"]),
+                        (200, &json!(3), &json!(-32603))
+                    );
                     assert!(!error["message"].as_str().unwrap().contains("a panic"), "its words stay inside: {error}");
                 } else {
                     assert_eq!(answer.said(), "calm", "{when}");
@@ -289,7 +297,10 @@ fn p48_a_result_over_the_limit_becomes_an_error_that_names_both_sizes_and_the_se
         ] {
             assert_eq!(answer["result"]["isError"], true);
             let words = said(&answer);
-            assert!(words.contains("600") && words.contains("524288") && words.contains("result_bytes_max"), "P80: {words}");
+            assert!(
+                words.contains("600") && words.contains("524288") && words.contains("result_bytes_max"),
+                "P80: {words}"
+            );
         }
         assert_eq!((session.status().await, legacy.post(&ping(1)).await.status), (200, 202));
     });
@@ -349,7 +360,10 @@ fn p32_a_call_with_a_token_beats_every_fifteen_seconds_with_rising_values_and_wi
 fn rises(messages: &[Value], token: &Value) {
     let mut last = f64::NEG_INFINITY;
     for message in messages {
-        assert_eq!((&message["method"], &message["params"]["progressToken"]), (&json!("notifications/progress"), token));
+        assert_eq!(
+            (&message["method"], &message["params"]["progressToken"]),
+            (&json!("notifications/progress"), token)
+        );
         let progress = message["params"]["progress"].as_f64().unwrap();
         assert!(progress > last, "{progress} after {last}");
         last = progress;
@@ -429,6 +443,9 @@ fn a_handler_knows_its_session_request_principal_and_client() {
         let who = &answer.last()["result"]["structuredContent"];
         let shown = &session.server.debug().await["sessions"][0];
         assert_eq!(who["session"], shown["session"]);
-        assert_eq!(*who, json!({ "session": shown["session"], "id": "\"r-7\"", "principal": "anonymous", "client": "sim", "version": "0.1" }));
+        assert_eq!(
+            *who,
+            json!({ "session": shown["session"], "id": "\"r-7\"", "principal": "anonymous", "client": "sim", "version": "0.1" })
+        );
     });
 }

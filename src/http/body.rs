@@ -198,7 +198,8 @@ fn plausible(buffer: &[u8]) -> bool {
 }
 
 fn too_large(most: usize) -> Rejection {
-    Rejection::new(413, format!("the body is over {most} bytes (limit body_bytes_max, option --body-bytes-max)")).closing()
+    Rejection::new(413, format!("the body is over {most} bytes (limit body_bytes_max, option --body-bytes-max)"))
+        .closing()
 }
 
 /// A chunked body (RFC 9112, 7.1): extensions and trailers are read and dropped.
@@ -284,7 +285,11 @@ impl Chunks {
         let rest = &buffer[self.at..];
         let Some(end) = rest.iter().take(LINE_MAX + 2).position(|&byte| byte == b'\n') else {
             let too_long = rest.len() > LINE_MAX + 1;
-            return if too_long { Err(Rejection::new(400, "a chunk-size line over 1024 bytes").closing()) } else { Ok(None) };
+            return if too_long {
+                Err(Rejection::new(400, "a chunk-size line over 1024 bytes").closing())
+            } else {
+                Ok(None)
+            };
         };
         let Some(line) = rest[..end].strip_suffix(b"\r").filter(|line| !line.contains(&b'\r')) else {
             return Err(Rejection::new(400, "a line of a chunked body must end in CR LF").closing());

@@ -201,7 +201,8 @@ impl<'b> Head<'b> {
             Some(b'/') => target,
             _ if target == "*" && self.method == "OPTIONS" => target,
             _ => {
-                let malformed = || Rejection::new(400, "the request target is neither a path nor an http URL").closing();
+                let malformed =
+                    || Rejection::new(400, "the request target is neither a path nor an http URL").closing();
                 let scheme = target.get(..7).filter(|scheme| scheme.eq_ignore_ascii_case("http://"));
                 let rest = scheme.and_then(|_| target.get(7..)).ok_or_else(malformed)?;
                 let slash = rest.find(['/', '?']).unwrap_or(rest.len());
@@ -378,7 +379,8 @@ mod tests {
         assert!(!head.close);
         let head = parsed("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999999999\r\n\r\n").unwrap();
         assert_eq!(head.framing, Framing::Length(usize::MAX), "too large, which is 413 and not 400");
-        let head = parsed("GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\r\n").unwrap();
+        let head =
+            parsed("GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\r\n").unwrap();
         assert!(!head.close, "P51: an upgrade offer is ignored");
     }
 

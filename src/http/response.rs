@@ -114,6 +114,19 @@ pub(crate) fn stream_head(out: &mut Vec<u8>, headers: &[(&str, &str)], manner: &
     field(out, "cache-control", "no-cache, no-transform");
     field(out, "x-accel-buffering", "no");
     headers.iter().for_each(|(name, value)| field(out, name, value));
+    end_chunked_head(out, manner);
+}
+
+/// Appends the head of an answer whose length is not known yet.
+pub(crate) fn chunked_head(out: &mut Vec<u8>, media_type: &str, manner: &Manner) {
+    let manner = Manner { close: manner.close || manner.http_1_0, ..manner.clone() };
+    status_line(out, 200, &manner);
+    field(out, "content-type", media_type);
+    field(out, "cache-control", "no-store");
+    end_chunked_head(out, &manner);
+}
+
+fn end_chunked_head(out: &mut Vec<u8>, manner: &Manner) {
     if !manner.http_1_0 {
         field(out, "transfer-encoding", "chunked");
     }
@@ -151,7 +164,11 @@ fn status_line(out: &mut Vec<u8>, status: u16, manner: &Manner) {
     if let Some(origin) = &manner.origin {
         field(out, "access-control-allow-origin", origin);
         field(out, "vary", "Origin");
-        field(out, "access-control-expose-headers", "Mcp-Session-Id, WWW-Authenticate, MCP-Protocol-Version, Retry-After");
+        field(
+            out,
+            "access-control-expose-headers",
+            "Mcp-Session-Id, WWW-Authenticate, MCP-Protocol-Version, Retry-After",
+        );
     }
 }
 

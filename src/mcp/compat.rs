@@ -35,7 +35,9 @@ fn older(content: &Content, revision: Revision) -> Option<Content> {
     match content {
         Content::Audio { mime_type, data } if !revision.has_audio() => {
             let bytes = data.len() / 4 * 3;
-            Some(Content::text(format!("[audio, {mime_type}, about {bytes} bytes: this client's revision has no audio]")))
+            Some(Content::text(format!(
+                "[audio, {mime_type}, about {bytes} bytes: this client's revision has no audio]"
+            )))
         }
         Content::ResourceLink { uri, name } if !revision.has_resource_links() => {
             Some(Content::text(format!("{name}: {uri}")))

@@ -119,7 +119,9 @@ impl Tool {
         if self.name.is_empty() || self.name.len() > 128 || !self.name.bytes().all(legal) {
             return Some(format!("tool {:?}: a name is 1 to 128 of A-Z a-z 0-9 _ - .", self.name));
         }
-        for (what, schema) in [("input_schema", Some(&self.input_schema)), ("output_schema", self.output_schema.as_ref())] {
+        for (what, schema) in
+            [("input_schema", Some(&self.input_schema)), ("output_schema", self.output_schema.as_ref())]
+        {
             if schema.is_some_and(|schema| schema.get("type") != Some(&json!("object"))) {
                 return Some(format!("tool {:?}: {what}: expected an object with \"type\": \"object\"", self.name));
             }

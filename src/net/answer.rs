@@ -6,6 +6,7 @@ use std::task::Poll;
 use super::connection::{Link, Lost, write_answers};
 use super::shell::Wait;
 use crate::http::response::{self, Manner, Rejection};
+use crate::observe::Sessions;
 use crate::stream::Settled;
 use crate::transport::{Events, Exchange, First, Form};
 
@@ -87,5 +88,25 @@ impl Link {
         let header = session_header.map(|id| ("mcp-session-id", id));
         let opened = self.open(Events { attachment, session, first, header }, &manner);
         self.stream(opened, !manner.close && !manner.http_1_0).await
+    }
+
+    /// Writes what the operator wants to see, and lets others run between its pieces.
+    pub(super) async fn show_sessions(&mut self, manner: Manner) -> Result<bool, Lost> {
+        let mut out = Vec::new();
+        response::chunked_head(&mut out, "application/json", &manner);
+        let (mut sessions, mut piece) = (Sessions::new(), Vec::new());
+        while !manner.head_only && sessions.write_piece(&self.shell, &mut piece) {
+            if !piece.is_empty() {
+                response::chunk(&mut out, &piece, manner.http_1_0);
+            }
+            piece.clear();
+            self.flush(&mut out).await?;
+            smol::future::yield_now().await;
+        }
+        if !manner.http_1_0 && !manner.head_only {
+            out.extend_from_slice(response::LAST_CHUNK);
+        }
+        self.flush(&mut out).await?;
+        Ok(!manner.close && !manner.http_1_0)
     }
 }

@@ -142,9 +142,7 @@ impl Shell {
                 running.uncancellable
             }
         };
-        if !uncancellable
-            && let Some(running) = self.take_running(slot)
-        {
+        if !uncancellable && let Some(running) = self.take_running(slot) {
             self.abort(&running, None, "session_ended");
         }
     }
@@ -156,7 +154,15 @@ impl Shell {
             Some(error) => running.cx.answer_error(&error, now),
             None => running.cx.stream().forgo_answer(),
         }
-        self.log_call(log::Level::Info, &running.cx, "tools/call", &running.tool, now.since(running.started), outcome, 0);
+        self.log_call(
+            log::Level::Info,
+            &running.cx,
+            "tools/call",
+            &running.tool,
+            now.since(running.started),
+            outcome,
+            0,
+        );
         self.leave_session(running.session, now);
     }
 }

@@ -55,6 +55,8 @@ pub(crate) enum Next {
     Start { calls: Vec<Call>, session: SessionKey },
     /// Wait for calls that answer here.
     Answer { exchange: Exchange, manner: Manner },
+    /// Show all sessions.
+    Show { manner: Manner },
     /// Become a stream.
     Stream { events: Events, manner: Manner },
 }
@@ -130,6 +132,7 @@ impl Link {
                 }
                 // Boxed: most connections never wait for a call, and none should carry the room for it.
                 Next::Answer { exchange, manner } => Box::pin(self.answer(exchange, manner)).await,
+                Next::Show { manner } => Box::pin(self.show_sessions(manner)).await,
                 Next::Stream { events, manner } => {
                     let opened = self.open(events, &manner);
                     Box::pin(self.stream(opened, !manner.close && !manner.http_1_0)).await
@@ -297,7 +300,7 @@ impl Link {
         log::debug!(target: "portcullis", "request {} {} body={}", head.method, head.path, body.len());
         let admission = match admitted.route {
             Route::Health => Ok(Admission::Reply(observe::health(&self.shell))),
-            Route::Sessions => Ok(Admission::Reply(observe::sessions(&self.shell))),
+            Route::Sessions => return Next::Show { manner },
             _ => self.shell.at_desk(self.shell.now(), |desk| transport::admit(admitted, head, body, from, desk)),
         };
         match admission {

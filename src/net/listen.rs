@@ -168,9 +168,11 @@ impl Door {
                 let (stream, _) = listener.accept().await?;
                 Ok(Some((Socket::Unix(stream), From::default())))
             }
-            Entrance::Streams(incoming) => Ok(incoming.recv().await.ok().map(|Incoming { stream, address }| {
-                (Socket::Other(stream), From { address, ..From::default() })
-            })),
+            Entrance::Streams(incoming) => Ok(incoming
+                .recv()
+                .await
+                .ok()
+                .map(|Incoming { stream, address }| (Socket::Other(stream), From { address, ..From::default() }))),
         }
     }
 
@@ -192,7 +194,8 @@ impl Door {
     }
 
     fn turn_one_away(&self) {
-        const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+        const FULL: &[u8] =
+            b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
         // Whoever cannot be told is closed on anyway.
         match &self.source {
             Entrance::Tcp(listener) => drop(listener.get_ref().accept().map(|(stream, _)| tell(&stream, FULL))),

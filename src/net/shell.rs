@@ -370,10 +370,8 @@ impl Shell {
             peak(&self.counters().timer_late_ms_max, now.since(due).as_millis() as u64);
         }
         for _ in 0..DUE_PER_TURN {
-            let did = self.expire_session(now)
-                | self.expire_wait(now)
-                | self.expire_call(now)
-                | self.give_memory_back(now);
+            let did =
+                self.expire_session(now) | self.expire_wait(now) | self.expire_call(now) | self.give_memory_back(now);
             if !did {
                 return false;
             }

@@ -27,7 +27,12 @@ pub(crate) enum Socket {
 
 impl Socket {
     /// Reads what is there. `eager` says that the last read filled its buffer, so that there may be more.
-    pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8], eager: &mut bool) -> Poll<io::Result<usize>> {
+    pub(crate) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+        eager: &mut bool,
+    ) -> Poll<io::Result<usize>> {
         loop {
             if !*eager {
                 match self {

@@ -50,7 +50,11 @@ impl Guard {
             return true;
         }
         if let Some(local) = local
-            && name.trim_start_matches('[').trim_end_matches(']').parse().is_ok_and(|ip: IpAddr| ip.to_canonical() == local)
+            && name
+                .trim_start_matches('[')
+                .trim_end_matches(']')
+                .parse()
+                .is_ok_and(|ip: IpAddr| ip.to_canonical() == local)
         {
             return true;
         }
@@ -70,13 +74,17 @@ impl Guard {
         }
         let host = ["http://", "https://"].iter().find_map(|scheme| origin.strip_prefix(scheme));
         let host = host.filter(|host| !host.contains('/'));
-        host.and_then(|host| Some((split_host(host)?.0, host))).is_some_and(|(name, host)| self.is_our_host(name, host, local))
+        host.and_then(|host| Some((split_host(host)?.0, host)))
+            .is_some_and(|(name, host)| self.is_our_host(name, host, local))
     }
 }
 
 fn foreign(what: &str, value: &str, option: &str, method: &str) -> Rejection {
     let value: String = value.chars().filter(|c| !c.is_control()).take(100).collect();
-    Rejection::new(403, format!("{what} {value:?} is not one of this server's; allow it with {option} (Builder::{method})"))
+    Rejection::new(
+        403,
+        format!("{what} {value:?} is not one of this server's; allow it with {option} (Builder::{method})"),
+    )
 }
 
 /// Name and port of a Host value; none if it is not one.
@@ -138,7 +146,9 @@ impl Cidr {
     /// Is `address` in the range? An IPv4 address in IPv6 form is looked at as what it is.
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self.network, address.to_canonical()) {
-            (IpAddr::V4(a), IpAddr::V4(b)) => (u64::from(a.to_bits() ^ b.to_bits())) >> (32 - u32::from(self.bits)) == 0,
+            (IpAddr::V4(a), IpAddr::V4(b)) => {
+                (u64::from(a.to_bits() ^ b.to_bits())) >> (32 - u32::from(self.bits)) == 0
+            }
             (IpAddr::V6(a), IpAddr::V6(b)) => {
                 (a.to_bits() ^ b.to_bits()).checked_shr(128 - u32::from(self.bits)).unwrap_or(0) == 0
             }

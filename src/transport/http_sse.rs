@@ -26,7 +26,12 @@ impl Peer {
 
 impl Desk<'_> {
     /// H-2: the session is in the table before the first byte of its `endpoint` event is queued (P07).
-    pub(super) fn http_sse_open(&mut self, head: &Head<'_>, from: From, principal: &Principal) -> Result<Admission, Rejection> {
+    pub(super) fn http_sse_open(
+        &mut self,
+        head: &Head<'_>,
+        from: From,
+        principal: &Principal,
+    ) -> Result<Admission, Rejection> {
         let fingerprint = self.fingerprint();
         let peer = Peer { session: Some(fingerprint), principal: principal.clone(), ..Peer::unknown() };
         let (key, id) = self.open(Newcomer {
@@ -64,14 +69,21 @@ impl Desk<'_> {
     }
 
     /// H-5, H-6: accepted here, answered on the stream.
-    pub(super) fn http_sse_post(&mut self, head: &Head<'_>, body: &[u8], principal: &Principal) -> Result<Admission, Rejection> {
+    pub(super) fn http_sse_post(
+        &mut self,
+        head: &Head<'_>,
+        body: &[u8],
+        principal: &Principal,
+    ) -> Result<Admission, Rejection> {
         let key = self.http_sse_find(head, principal)?;
         let body = jsonrpc::parse(body, self.services.common.limits.batch_max)?;
         let Some(session) = self.table.get(key) else { return Err(no_session(None, Transport::HttpSse)) };
         let messages = match body {
             Body::One(message) => vec![message],
             Body::Batch(messages) if session.peer.revision.has_batches() => messages,
-            Body::Batch(_) => return Err(Rejection::new(400, "arrays of messages are for revision 2025-03-26; send one message")),
+            Body::Batch(_) => {
+                return Err(Rejection::new(400, "arrays of messages are for revision 2025-03-26; send one message"));
+            }
         };
         let Some(stream) = session.stream.clone() else { return Err(no_session(None, Transport::HttpSse)) };
         let calls = self.take(key, messages, &stream)?;
@@ -131,14 +143,18 @@ mod tests {
 
     #[test]
     fn percent_codes_are_read_and_broken_ones_left_alone() {
-        for (text, expected) in [("ab", "ab"), ("%61b%2D", "ab-"), ("%", "%"), ("%4", "%4"), ("%zz", "%zz"), ("%ff", "%ff")] {
+        for (text, expected) in
+            [("ab", "ab"), ("%61b%2D", "ab-"), ("%", "%"), ("%4", "%4"), ("%zz", "%zz"), ("%ff", "%ff")]
+        {
             assert_eq!(percent_decoded(text), expected);
         }
     }
 
     #[test]
     fn only_a_plain_path_is_taken_for_a_prefix() {
-        for (prefix, good) in [("/fw1", true), ("/a/b-c", true), ("fw1", false), ("//evil", false), ("/a b", false), ("/a?b", false)] {
+        for (prefix, good) in
+            [("/fw1", true), ("/a/b-c", true), ("fw1", false), ("//evil", false), ("/a b", false), ("/a?b", false)]
+        {
             assert_eq!(is_path(prefix), good, "{prefix}");
         }
     }

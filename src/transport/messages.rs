@@ -8,10 +8,11 @@ use serde_json::value::RawValue;
 
 use super::Desk;
 use crate::call::{self, Call, Outcome, Work};
-use crate::context::{Level, Origin, RequestContext};
+use crate::context::{Origin, RequestContext};
 use crate::counters::count;
 use crate::http::response::Rejection;
 use crate::jsonrpc::{self, Error, INVALID_REQUEST, METHOD_NOT_FOUND, Message, RequestId};
+use crate::mcp::level::Level;
 use crate::mcp::peer::{InitializeParams, Peer};
 use crate::revision::Revision;
 use crate::session::SessionKey;
@@ -56,7 +57,9 @@ impl Desk<'_> {
         let (waiting, bytes, _) = stream.load();
         if requests > 0 && (bytes >= limits.queue_bytes_max || waiting >= limits.queue_messages_max + most) {
             // P39: whoever does not read his answers gets no further ones; nobody else pays for him.
-            let cause = format!("{bytes} bytes of answers wait on this session's stream (limit queue_bytes_max); read them first");
+            let cause = format!(
+                "{bytes} bytes of answers wait on this session's stream (limit queue_bytes_max); read them first"
+            );
             return Err(Rejection::new(503, cause));
         }
         let mut rooms = Vec::with_capacity(requests);
@@ -87,7 +90,13 @@ impl Desk<'_> {
         })
     }
 
-    fn request(&mut self, key: SessionKey, request: Request<'_>, stream: &Rc<Stream>, room: crate::budget::Charge) -> Call {
+    fn request(
+        &mut self,
+        key: SessionKey,
+        request: Request<'_>,
+        stream: &Rc<Stream>,
+        room: crate::budget::Charge,
+    ) -> Call {
         stream.expect_answer();
         self.table.call_begins(key);
         let session = self.table.get(key);
@@ -161,7 +170,8 @@ impl Desk<'_> {
             level: Level,
         }
         let params = params.map_or("{}", RawValue::get);
-        let Params { level } = serde_json::from_str(params).map_err(|e| Error::invalid_params(format!("params: {e}")))?;
+        let Params { level } =
+            serde_json::from_str(params).map_err(|e| Error::invalid_params(format!("params: {e}")))?;
         if let Some(session) = self.table.get(key) {
             session.log_level.set(level);
         }
@@ -232,7 +242,8 @@ pub(super) fn read_initialize(params: Option<&RawValue>) -> Result<InitializePar
 }
 
 fn not_initialized() -> Error {
-    let words = "this session is not initialised; it may be a stream that was opened again by itself: send initialize first";
+    let words =
+        "this session is not initialised; it may be a stream that was opened again by itself: send initialize first";
     Error::new(INVALID_REQUEST, words)
 }
 

@@ -5,7 +5,9 @@ use std::rc::Rc;
 use serde_json::value::RawValue;
 
 use super::messages::read_initialize;
-use super::{Admission, Desk, Events, Exchange, First, Form, From, Reply, no_session, parse_session_id, session_id_text};
+use super::{
+    Admission, Desk, Events, Exchange, First, Form, From, Reply, no_session, parse_session_id, session_id_text,
+};
 use crate::call::{Call, Outcome, Work};
 use crate::context::{Origin, RequestContext};
 use crate::counters::count;
@@ -35,7 +37,9 @@ impl Desk<'_> {
                         return self.streamable_initialize(head, from, principal, id, params);
                     }
                     // P05: some clients forget the header here; nothing depends on the notification.
-                    Message::Notification { method, .. } if method == "notifications/initialized" && head.session.is_none() => {
+                    Message::Notification { method, .. }
+                        if method == "notifications/initialized" && head.session.is_none() =>
+                    {
                         return Ok(Admission::Reply(Reply::empty(202)));
                     }
                     message => (vec![message], false),
@@ -86,9 +90,13 @@ impl Desk<'_> {
     fn check_batch(&mut self, key: SessionKey, messages: &[Message<'_>]) -> Result<(), Rejection> {
         let has_batches = self.table.get(key).is_some_and(|session| session.peer.revision.has_batches());
         if !has_batches {
-            return Err(Rejection::new(400, "arrays of messages are for sessions of revision 2025-03-26; send one message"));
+            return Err(Rejection::new(
+                400,
+                "arrays of messages are for sessions of revision 2025-03-26; send one message",
+            ));
         }
-        let is_initialize = |message: &Message<'_>| matches!(message, Message::Request { method, .. } if method == "initialize");
+        let is_initialize =
+            |message: &Message<'_>| matches!(message, Message::Request { method, .. } if method == "initialize");
         if messages.iter().any(is_initialize) {
             return Err(Rejection::new(400, "initialize must not be in an array"));
         }
@@ -102,7 +110,10 @@ impl Desk<'_> {
     /// The session that the header names (S-28 … S-30).
     fn find(&mut self, head: &Head<'_>, principal: &Principal) -> Result<SessionKey, Rejection> {
         let Some(text) = head.session else {
-            return Err(Rejection::new(400, "Mcp-Session-Id is missing; send initialize first and repeat its answer's id"));
+            return Err(Rejection::new(
+                400,
+                "Mcp-Session-Id is missing; send initialize first and repeat its answer's id",
+            ));
         };
         let missing = |reason| no_session(reason, Transport::Streamable);
         let id = parse_session_id(text).ok_or_else(|| missing(None))?;
@@ -156,7 +167,15 @@ impl Desk<'_> {
         let calls = vec![Call::new(cx, "initialize", work, room, self.now)];
         let session_header = Some(session_id_text(session_id));
         let form = form(head);
-        Ok(Admission::Exchange(Exchange { calls, reply, session: key, session_header, batch: false, form, primes: false }))
+        Ok(Admission::Exchange(Exchange {
+            calls,
+            reply,
+            session: key,
+            session_header,
+            batch: false,
+            form,
+            primes: false,
+        }))
     }
 
     /// S-12 … S-25: the session's own stream, or one that broke.
@@ -173,7 +192,8 @@ impl Desk<'_> {
         let primes = session.peer.revision.primes_streams();
         let attachment = match head.last_event_id {
             Some(event) => {
-                let cannot = || Rejection::new(400, "Last-Event-ID: cannot resume; the event is not ours, or no longer kept");
+                let cannot =
+                    || Rejection::new(400, "Last-Event-ID: cannot resume; the event is not ours, or no longer kept");
                 let (nonce, seq) = Stream::parse_event_id(event).ok_or_else(cannot)?;
                 let mut streams = session.replies.iter().chain(&session.stream);
                 let stream = streams.find(|stream| stream.nonce() == Some(nonce)).ok_or_else(cannot)?;

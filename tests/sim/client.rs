@@ -230,7 +230,12 @@ impl Legacy {
         Legacy::connect_with(server, stream, "/sse", &[]).await
     }
 
-    pub(crate) async fn connect_with(server: &Server, mut stream: Conn, path: &str, headers: &[(&str, &str)]) -> Legacy {
+    pub(crate) async fn connect_with(
+        server: &Server,
+        mut stream: Conn,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> Legacy {
         stream.send(get(path, headers)).await;
         let head = stream.head().await.unwrap();
         assert_eq!((head.status, head.header("content-type")), (200, Some(SSE)), "{}", head.head);

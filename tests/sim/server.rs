@@ -21,13 +21,16 @@ use super::wire::Conn;
 #[derive(Clone)]
 pub(crate) struct Server(Rc<Running>);
 
+/// The future of `serve`.
+type Serving = Pin<Box<dyn Future<Output = io::Result<()>>>>;
+
 struct Running {
     sim: Sim,
     handle: Handle,
     seen: Rc<Seen>,
     door: Sender<Incoming>,
     operators: Sender<Incoming>,
-    future: RefCell<Option<Pin<Box<dyn Future<Output = io::Result<()>>>>>>,
+    future: RefCell<Option<Serving>>,
     ended: Cell<Option<u64>>,
 }
 
@@ -53,7 +56,7 @@ impl Sim {
         let (door, streams) = async_channel::unbounded();
         let (operators, operator_streams) = async_channel::unbounded();
         let listeners = vec![Listener::streams(streams), Listener::streams(operator_streams).operator()];
-        let future = RefCell::new(Some(Box::pin(server.serve(listeners)) as Pin<Box<dyn Future<Output = _>>>));
+        let future = RefCell::new(Some(Box::pin(server.serve(listeners)) as Serving));
         let ended = Cell::new(None);
         let running = Rc::new(Running { sim: self.clone(), handle, seen, door, operators, future, ended });
         self.spawn(Rc::clone(&running).turn()).detach();

@@ -94,9 +94,10 @@ pub(crate) fn add(builder: Builder, seen: &Rc<Seen>) -> Builder {
     });
     let builder = builder
         .tool(Tool::new("echo").read_only(), async |_: RequestContext, args: Echo| Ok(args.text))
-        .tool(Tool::new("add").description("Adds two numbers.").input_schema(numbers), async |_: RequestContext, args: Add| {
-            Ok((args.a + args.b).to_string())
-        })
+        .tool(
+            Tool::new("add").description("Adds two numbers.").input_schema(numbers),
+            async |_: RequestContext, args: Add| Ok((args.a + args.b).to_string()),
+        )
         .tool(Tool::new("big"), async |_: RequestContext, args: Big| Ok("x".repeat(args.bytes)))
         .tool(Tool::new("odd"), async |_: RequestContext, _: Value| Ok("a\u{2028}b\u{2029}c\u{85}d\u{b}e\u{c}f\u{1c}g"))
         .tool(Tool::new("fail"), async |_: RequestContext, _: Value| {
@@ -119,8 +120,16 @@ pub(crate) fn add(builder: Builder, seen: &Rc<Seen>) -> Builder {
 
 /// Those whose calls take time, or go wrong.
 fn guarded(builder: Builder, seen: &Rc<Seen>) -> Builder {
-    let (a, b, c, d, e, f, g, h) =
-        (seen.clone(), seen.clone(), seen.clone(), seen.clone(), seen.clone(), seen.clone(), seen.clone(), seen.clone());
+    let (a, b, c, d, e, f, g, h) = (
+        seen.clone(),
+        seen.clone(),
+        seen.clone(),
+        seen.clone(),
+        seen.clone(),
+        seen.clone(),
+        seen.clone(),
+        seen.clone(),
+    );
     builder
         .tool(Tool::new("slow"), move |cx, args| slow(cx, args, a.clone()))
         .tool(Tool::new("commit").uncancellable(), move |cx, args| slow(cx, args, b.clone()))

@@ -1,0 +1,121 @@
+# Shared by the scripts in this folder; sourced, never run. Every one of them works from a fresh clone
+# and installs what it needs: Debian packages by apt-get, the rest below $CI_CACHE.
+#
+# Names: $ROOT the project, $CI_CACHE what may be kept between runs, $CI_TMP this run's scratch folder.
+# A script that lacks an input which it cannot install prints `SKIPPED: why` and exits 77.
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+CI_CACHE=${CI_CACHE:-$ROOT/target/ci}
+TARGET=${CARGO_TARGET_DIR:-$ROOT/target}
+ECHO=${ECHO:-$TARGET/release/examples/echo}
+export DEBIAN_FRONTEND=noninteractive PIP_DISABLE_PIP_VERSION_CHECK=1
+mkdir -p "$CI_CACHE"
+CI_TMP=$(mktemp -d "${TMPDIR:-/tmp}/portcullis-ci.XXXXXX")
+CHILDREN=()
+
+die() { echo "FAILED: $*" >&2; exit 1; }
+skip() { echo "SKIPPED: $*"; exit 77; }
+
+# Ends what this script started, by pid, and nothing else; then runs the script's own exit code on.
+finish() {
+    local code=$? pid
+    for pid in "${CHILDREN[@]}"; do kill "$pid" 2>/dev/null || true; done
+    for pid in "${CHILDREN[@]}"; do wait "$pid" 2>/dev/null || true; done
+    rm -rf "$CI_TMP"
+    exit "$code"
+}
+trap finish EXIT
+
+# need_apt PACKAGE...: installs the missing ones. RUNLEVEL=1 keeps packages from starting their daemons.
+need_apt() {
+    local p missing=()
+    for p in "$@"; do
+        dpkg-query -W -f '${db:Status-Abbrev}' "$p" 2>/dev/null | grep -q '^ii' || missing+=("$p")
+    done
+    [ ${#missing[@]} -gt 0 ] || return 0
+    [ "$(id -u)" = 0 ] || skip "needs the Debian packages ${missing[*]}, and this is not root"
+    command -v apt-get >/dev/null || skip "needs ${missing[*]}, and there is no apt-get"
+    apt-get update -q >"$CI_TMP/apt.log" 2>&1 || true   # one stale index must not stop the rest
+    RUNLEVEL=1 apt-get install -qy --no-install-recommends -o DPkg::Lock::Timeout=300 "${missing[@]}" \
+        >>"$CI_TMP/apt.log" 2>&1 || { tail -n 20 "$CI_TMP/apt.log" >&2; die "apt-get install ${missing[*]}"; }
+}
+
+# need_python NAME REQUIREMENT...: a virtual environment in the cache; its interpreter's path is in $PYTHON.
+need_python() {
+    local name=$1 folder=$CI_CACHE/$1; shift
+    PYTHON=$folder/bin/python
+    [ "$(cat "$folder/.holds" 2>/dev/null)" = "$*" ] && "$PYTHON" -c '' 2>/dev/null && return 0
+    rm -rf "$folder"
+    python3 -m venv "$folder" 2>/dev/null || { rm -rf "$folder"; need_apt python3-venv; python3 -m venv "$folder"; }
+    "$PYTHON" -m pip install -q "$@" || die "pip install $* (for $name)"
+    echo "$*" >"$folder/.holds"
+}
+need_py1() { need_python py1 'mcp==1.30.0'; }
+need_py2() { need_python py2 'mcp==2.3.0'; }
+
+# need_ts: the TypeScript SDK in the cache; $SDK_DIR tells ts.mjs where.
+need_ts() {
+    local want='@modelcontextprotocol/sdk@~1.32.0'
+    export SDK_DIR=$CI_CACHE/ts
+    command -v npm >/dev/null || need_apt nodejs npm
+    [ "$(cat "$SDK_DIR/.holds" 2>/dev/null)" = "$want" ] && return 0
+    rm -rf "$SDK_DIR"; mkdir -p "$SDK_DIR"
+    echo '{"private":true,"type":"module"}' >"$SDK_DIR/package.json"
+    npm install --prefix "$SDK_DIR" --silent --no-audit --no-fund "$want" zod </dev/null || die "npm install $want"
+    echo "$want" >"$SDK_DIR/.holds"
+}
+
+# need_echo: builds the example unless $ECHO is there already and $KEEP_ECHO says to use it.
+need_echo() {
+    [ -n "${KEEP_ECHO:-}" ] && [ -x "$ECHO" ] && return 0
+    [ -e "$ROOT/examples/echo.rs" ] || [ -d "$ROOT/examples/echo" ] || skip "examples/echo is not there yet"
+    (cd "$ROOT" && cargo build -q --release --example echo) || die "cargo build --release --example echo"
+}
+
+free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+
+# wait_port PORT PID LOG: until something accepts there, at most 20 s.
+wait_port() {
+    local _
+    for _ in $(seq 200); do
+        (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null && return 0
+        kill -0 "$2" 2>/dev/null || break
+        sleep 0.1
+    done
+    tail -n 20 "$3" >&2
+    die "nothing listens on 127.0.0.1:$1"
+}
+
+# start_echo [OPTION...]: a server of its own port; sets $PORT, $SERVER_PID and $SERVER_LOG.
+# $RUNNER, where set, is put before the program (an emulator).
+start_echo() {
+    PORT=$(free_port)
+    SERVER_LOG=$CI_TMP/echo-$PORT.log
+    # shellcheck disable=SC2086
+    ${RUNNER:-} "$ECHO" --listen "127.0.0.1:$PORT" "$@" >"$SERVER_LOG" 2>&1 </dev/null &
+    SERVER_PID=$!
+    CHILDREN+=("$SERVER_PID")
+    wait_port "$PORT" "$SERVER_PID" "$SERVER_LOG"
+}
+
+# stop_echo: SIGTERM must end it with status 0 (under an emulator likewise).
+stop_echo() {
+    local code=0
+    kill -TERM "$SERVER_PID"
+    wait "$SERVER_PID" || code=$?
+    [ "$code" = 0 ] || { tail -n 20 "$SERVER_LOG" >&2; die "the server ended with status $code after SIGTERM"; }
+    if grep -n 'panicked at' "$SERVER_LOG" >&2; then die "the server panicked"; fi
+}
+
+# drive COMMAND...: one client run; its words are shown only where it fails, its last line always.
+drive() {
+    local out=$CI_TMP/drive.log
+    if timeout 180 "$@" >"$out" 2>&1 </dev/null; then
+        tail -n 1 "$out"
+    else
+        cat "$out" >&2
+        echo "--- the server's last words ($SERVER_LOG):" >&2
+        tail -n 30 "$SERVER_LOG" >&2
+        die "$*"
+    fi
+}

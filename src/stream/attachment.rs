@@ -1,0 +1,91 @@
+//! A connection's hold on a stream: what it takes out, and what it says of what it wrote.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use async_channel::Receiver;
+use smol::stream::Stream as _;
+
+use super::{Feed, Frame, Kind, Stream, close_if_drained};
+
+/// A connection's hold on a stream. Dropping it detaches.
+pub(crate) struct Attachment {
+    pub(super) stream: Rc<Stream>,
+    pub(super) receiver: Pin<Box<Receiver<Rc<Frame>>>>,
+    pub(super) epoch: u32,
+}
+
+impl Attachment {
+    pub(crate) fn stream(&self) -> &Rc<Stream> {
+        &self.stream
+    }
+
+    /// The next message; none when the stream has ended or a newer connection has taken over.
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Rc<Frame>>> {
+        let frame = std::task::ready!(self.receiver.as_mut().poll_next(cx));
+        Poll::Ready(frame.and_then(|frame| self.took(frame)))
+    }
+
+    /// The next message if it is there already.
+    pub(crate) fn try_next(&mut self) -> Option<Rc<Frame>> {
+        let frame = self.receiver.try_recv().ok()?;
+        self.took(frame)
+    }
+
+    fn took(&self, frame: Rc<Frame>) -> Option<Rc<Frame>> {
+        let mut state = self.stream.state.borrow_mut();
+        if state.epoch != self.epoch {
+            return None;
+        }
+        frame.taken.set(true);
+        state.queued_bytes = state.queued_bytes.saturating_sub(frame.bytes());
+        while let Some(frame) = state.backlog.pop_front() {
+            let Feed::Open(sender) = &state.feed else { break };
+            if let Err(full) = sender.try_send(frame) {
+                state.backlog.push_front(full.into_inner());
+                break;
+            }
+        }
+        if state.ended.is_some() {
+            close_if_drained(&mut state);
+        }
+        Some(frame)
+    }
+
+    /// The event id for a frame, if the stream has ids.
+    pub(crate) fn id_of(&self, frame: &Frame) -> Option<String> {
+        self.stream.event_id(frame.seq)
+    }
+
+    /// `frame` has been written, or with none the priming event.
+    pub(crate) fn wrote(&self, frame: Option<&Frame>) {
+        let mut state = self.stream.state.borrow_mut();
+        state.resumable |= self.stream.nonce.is_some();
+        if let Some(frame) = frame {
+            state.sent_seq = state.sent_seq.max(frame.seq);
+        }
+    }
+
+    /// `frame` was taken and could not be written.
+    pub(crate) fn lost(&self, frame: &Frame) {
+        let can_be_resumed = self.stream.can_be_resumed(&self.stream.state.borrow());
+        if frame.kind == Kind::Answer && !can_be_resumed {
+            self.stream.undeliverable(frame);
+        }
+    }
+}
+
+impl Drop for Attachment {
+    fn drop(&mut self) {
+        // Answers that wait in the channel of a stream without ids are lost with it.
+        if self.stream.nonce.is_none() {
+            while let Ok(frame) = self.receiver.try_recv() {
+                if frame.kind == Kind::Answer {
+                    self.stream.undeliverable(&frame);
+                }
+            }
+        }
+        self.stream.detach(self.epoch);
+    }
+}

@@ -1,0 +1,130 @@
+//! The few things that only real sockets show. Loopback, real time, and no outcome that depends on how much.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::pin::pin;
+use std::time::Duration;
+
+use portcullis::{CallError, Handle, Listener, RequestContext, Server, Tool};
+use serde_json::{Value, json};
+use smol::future::FutureExt;
+
+use crate::sim::client::*;
+
+/// A server on a thread of its own, dropped or shut down at the end.
+struct Real {
+    address: SocketAddr,
+    handle: Handle,
+    drop_it: async_channel::Sender<()>,
+    thread: std::thread::JoinHandle<()>,
+}
+
+fn start(unix: Option<UnixListener>) -> Real {
+    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    let handle = Handle::new();
+    let (drop_it, dropped) = async_channel::bounded(1);
+    let remote = handle.clone();
+    let thread = std::thread::spawn(move || {
+        let slow = async |cx: RequestContext, args: Value| {
+            cx.sleep(Duration::from_millis(args["ms"].as_u64().unwrap_or(0))).await;
+            Ok::<_, CallError>("ok")
+        };
+        let server = Server::builder("real", "1").handle(&remote).tool(Tool::new("slow"), slow).build().unwrap();
+        let mut listeners = vec![Listener::tcp(listener).unwrap()];
+        listeners.extend(unix.map(|unix| Listener::unix(unix).unwrap().operator()));
+        let serve = async {
+            pin!(server.serve(listeners)).await.unwrap();
+        };
+        async_io::block_on(serve.or(async {
+            let _ = dropped.recv().await;
+        }));
+    });
+    Real { address, handle, drop_it, thread }
+}
+
+impl Real {
+    fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream
+    }
+
+    /// Sends a request; reads until `until` has come.
+    fn ask(&self, bytes: &[u8], until: &str) -> (TcpStream, String) {
+        let mut stream = self.connect();
+        stream.write_all(bytes).unwrap();
+        let text = read_until(&mut stream, until);
+        (stream, text)
+    }
+
+    fn open(&self) -> String {
+        let (_, text) = self.ask(&post("/mcp", &[], &initialize(LATEST)), "listChanged");
+        text.lines().find_map(|line| line.strip_prefix("mcp-session-id: ")).unwrap().to_owned()
+    }
+}
+
+fn read_until(stream: &mut impl Read, until: &str) -> String {
+    let (mut text, mut buffer) = (String::new(), [0; 4096]);
+    while !text.contains(until) {
+        let n = stream.read(&mut buffer).unwrap();
+        assert!(n > 0, "ended before {until:?}: {text}");
+        text.push_str(std::str::from_utf8(&buffer[..n]).unwrap());
+    }
+    text
+}
+
+/// Open descriptors that are sockets; no other test of this binary opens any.
+fn sockets() -> usize {
+    let links = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
+    links
+        .filter(|fd| std::fs::read_link(fd.path()).is_ok_and(|link| link.to_string_lossy().starts_with("socket:")))
+        .count()
+}
+
+#[test]
+fn item6_over_real_sockets_a_server_serves_and_dropping_it_gives_every_descriptor_back() {
+    let base = sockets();
+    let path = std::env::temp_dir().join(format!("portcullis-{}.sock", std::process::id()));
+    let _ = std::fs::remove_file(&path);
+    let real = start(Some(UnixListener::bind(&path).unwrap()));
+    let mut clients = Vec::new();
+    for _ in 0..100 {
+        clients.push(real.ask(&get("/sse", &[]), "event: endpoint").0);
+    }
+    let id = real.open();
+    let headers = [("Mcp-Session-Id", &*id)];
+    let (_, text) = real.ask(&post("/mcp", &headers, &call(1, "slow", json!({ "ms": 300 }))), "\"ok\"");
+    assert!(text.contains("text/event-stream"), "{text}");
+    for n in 0..10 {
+        let mut stream = real.connect();
+        stream.write_all(&post("/mcp", &headers, &call(n, "slow", json!({ "ms": 3_600_000 })))).unwrap();
+        clients.push(stream);
+    }
+    let view = loop {
+        let mut operator = UnixStream::connect(&path).unwrap();
+        operator.write_all(b"GET /debug/sessions HTTP/1.0\r\n\r\n").unwrap();
+        let mut view = String::new();
+        operator.read_to_string(&mut view).unwrap();
+        if view.contains("\"calls_in_flight\": 10,") {
+            break view;
+        }
+    };
+    assert!(view.contains("\"sessions\": 101") && !view.contains(&id));
+    real.drop_it.send_blocking(()).unwrap();
+    real.thread.join().unwrap();
+    for stream in &mut clients {
+        // Everything that was sent before may still come; then the end.
+        let mut rest = Vec::new();
+        let _ = stream.read_to_end(&mut rest);
+    }
+    drop(clients);
+    assert_eq!(sockets(), base);
+    let again = start(None);
+    assert!(again.ask(&get("/healthz", &[]), "ok").1.starts_with("HTTP/1.1 200"));
+    again.handle.shutdown(Duration::from_secs(20));
+    again.thread.join().unwrap();
+    assert_eq!(sockets(), base);
+    std::fs::remove_file(&path).unwrap();
+}
