@@ -27,7 +27,7 @@ use crate::net::listen::{Door, Listener};
 use crate::net::shell::{Cut, Shell, Wait};
 use crate::observe;
 use crate::offload::Offload;
-use crate::session::Ended;
+use crate::session::Reason;
 use crate::stream::Common;
 use crate::tools::Tools;
 use crate::transport::Policy;
@@ -344,7 +344,7 @@ async fn attend(shell: Rc<Shell>, doors: Vec<Door>, commands: Receiver<Command>)
     let patience = drained(&shell, |shell| shell.calls.borrow().is_empty()).or(sleep(&shell, grace));
     patience.or(told_again(&shell, &commands)).await;
     let keys = shell.table.borrow().keys(|_| true);
-    keys.into_iter().for_each(|key| shell.end_session(key, Ended::Shutdown));
+    keys.into_iter().for_each(|key| shell.end_session(key, Reason::Shutdown));
     // What was answered or ended last is on its way out; a peer that takes nothing is not waited for.
     let last = drained(&shell, |shell| shell.connections.borrow().is_empty()).or(sleep(&shell, LAST_BYTES));
     last.or(told_again(&shell, &commands)).await;
@@ -368,7 +368,7 @@ fn obey(shell: &Rc<Shell>, command: Command) {
         Command::Tokens(tokens) => {
             let revoked = shell.table.borrow().keys(|session| !tokens.know(session.principal()));
             *shell.policy.tokens.borrow_mut() = Some(tokens);
-            revoked.into_iter().for_each(|key| shell.end_session(key, Ended::Revoked));
+            revoked.into_iter().for_each(|key| shell.end_session(key, Reason::Revoked));
         }
         Command::Sessions(answer) => drop(answer.try_send(observe::whole(shell))),
     }

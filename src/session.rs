@@ -18,7 +18,7 @@ use crate::clock::Instant;
 use crate::jsonrpc::RequestId;
 use crate::limits::Limits;
 use crate::mcp::level::Level;
-use crate::mcp::peer::{Peer, Principal};
+use crate::mcp::peer::{Peer, Principal, prefix};
 use crate::stream::Stream;
 use crate::wheel::Wheel;
 
@@ -52,7 +52,7 @@ impl Transport {
 
 /// Why a session ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ended {
+pub(crate) enum Reason {
     Idle,
     Life,
     NotInitialized,
@@ -63,17 +63,17 @@ pub(crate) enum Ended {
     Shutdown,
 }
 
-impl Ended {
+impl Reason {
     pub(crate) fn as_str(self) -> &'static str {
         match self {
-            Ended::Idle => "expired_idle",
-            Ended::Life => "expired_life",
-            Ended::NotInitialized => "not_initialized",
-            Ended::ClosedByClient => "closed_by_client",
-            Ended::StreamEnded => "stream_ended",
-            Ended::Evicted => "evicted",
-            Ended::Revoked => "revoked",
-            Ended::Shutdown => "shutdown",
+            Reason::Idle => "expired_idle",
+            Reason::Life => "expired_life",
+            Reason::NotInitialized => "not_initialized",
+            Reason::ClosedByClient => "closed_by_client",
+            Reason::StreamEnded => "stream_ended",
+            Reason::Evicted => "evicted",
+            Reason::Revoked => "revoked",
+            Reason::Shutdown => "shutdown",
         }
     }
 }
@@ -129,15 +129,15 @@ impl Session {
     }
 
     /// When it ends if nothing happens from now on, and why.
-    pub(crate) fn deadline(&self, limits: &Limits) -> (Instant, Ended) {
-        let life = (self.opened + limits.session_life, Ended::Life);
+    pub(crate) fn deadline(&self, limits: &Limits) -> (Instant, Reason) {
+        let life = (self.opened + limits.session_life, Reason::Life);
         if !self.initialized {
-            return earlier((self.opened + limits.initialize_wait, Ended::NotInitialized), life);
+            return earlier((self.opened + limits.initialize_wait, Reason::NotInitialized), life);
         }
         if self.is_busy() {
             return life;
         }
-        earlier((self.last_active + limits.session_idle, Ended::Idle), life)
+        earlier((self.last_active + limits.session_idle, Reason::Idle), life)
     }
 
     /// When it must be looked at next: it may end, or a finished reply may have been kept for long enough.
@@ -165,7 +165,7 @@ impl Session {
     }
 }
 
-fn earlier(a: (Instant, Ended), b: (Instant, Ended)) -> (Instant, Ended) {
+fn earlier(a: (Instant, Reason), b: (Instant, Reason)) -> (Instant, Reason) {
     if b.0 < a.0 { b } else { a }
 }
 
@@ -178,7 +178,7 @@ pub(crate) struct Tombstone {
     pub(crate) client: ShortName,
     pub(crate) opened: Instant,
     pub(crate) ended: Instant,
-    pub(crate) reason: Ended,
+    pub(crate) reason: Reason,
 }
 
 /// A name without memory of its own: an ended session must not hold a page that ten thousand others could free.
@@ -191,9 +191,9 @@ pub(crate) struct ShortName {
 impl ShortName {
     fn new(text: &str) -> ShortName {
         let mut bytes = [0; 63];
-        let cut = text.floor_char_boundary(bytes.len());
-        bytes[..cut].copy_from_slice(&text.as_bytes()[..cut]);
-        ShortName { bytes, len: cut as u8 }
+        let text = prefix(text, bytes.len());
+        bytes[..text.len()].copy_from_slice(text.as_bytes());
+        ShortName { bytes, len: text.len() as u8 }
     }
 
     pub(crate) fn as_str(&self) -> &str {
@@ -273,7 +273,7 @@ impl SessionTable {
         let longest = idle.min_by_key(|session| session.last_active).map(|session| (session.key, session.last_active));
         match longest {
             Some((key, since)) if now.since(since) >= self.limits.session_protected => {
-                Ok(self.end(key, Ended::Evicted, now))
+                Ok(self.end(key, Reason::Evicted, now))
             }
             _ => Err(()),
         }
@@ -319,7 +319,7 @@ impl SessionTable {
     ///
     /// # Errors
     /// Why it is gone, if it was theirs; a foreign one is as unknown as one that never was (B-19).
-    pub(crate) fn find(&mut self, id: u128, principal: &Principal) -> Result<&mut Session, Option<Ended>> {
+    pub(crate) fn find(&mut self, id: u128, principal: &Principal) -> Result<&mut Session, Option<Reason>> {
         let found = self.by_id.get(&id).and_then(|&slot| self.slots.get_mut(slot));
         match found {
             Some(session) if *session.principal() == *principal => Ok(session),
@@ -394,7 +394,7 @@ impl SessionTable {
         let limits = &self.limits;
         let session = self.slots.get_mut(key.slot as usize).filter(|session| session.key == key)?;
         if session.closing && session.calls_in_flight == 0 {
-            return self.end(key, Ended::Life, now);
+            return self.end(key, Reason::Life, now);
         }
         let look = session.next_look(limits);
         // An entry that is too early is looked at again when it comes up; one that is too late is no use.
@@ -406,7 +406,7 @@ impl SessionTable {
     }
 
     /// Takes out one session that is due. Call until it returns none; some calls only push a deadline on.
-    pub(crate) fn expire(&mut self, now: Instant) -> Option<(Session, Ended)> {
+    pub(crate) fn expire(&mut self, now: Instant) -> Option<(Session, Reason)> {
         loop {
             let key = self.wheel.pop(now)?;
             let limits = &self.limits;
@@ -421,7 +421,7 @@ impl SessionTable {
                     session.due = session.next_look(limits);
                     self.wheel.insert(session.due, key);
                 }
-            } else if reason == Ended::Life && session.calls_in_flight > 0 {
+            } else if reason == Reason::Life && session.calls_in_flight > 0 {
                 session.closing = true; // its last call will end it
             } else {
                 return self.end(key, reason, now).map(|session| (session, reason));
@@ -435,7 +435,7 @@ impl SessionTable {
     }
 
     /// Takes a session out and remembers why.
-    pub(crate) fn end(&mut self, key: SessionKey, reason: Ended, now: Instant) -> Option<Session> {
+    pub(crate) fn end(&mut self, key: SessionKey, reason: Reason, now: Instant) -> Option<Session> {
         self.get(key)?;
         let session = *self.slots.remove(key.slot as usize);
         self.by_id.remove(&session.id);

@@ -20,7 +20,7 @@ use crate::context::Services;
 use crate::http::head::Head;
 use crate::http::response::Rejection;
 use crate::mcp::peer::Principal;
-use crate::session::{Ended, Fingerprint, Newcomer, Session, SessionKey, SessionTable, Transport};
+use crate::session::{Fingerprint, Newcomer, Reason, Session, SessionKey, SessionTable, Transport};
 use crate::stream::{Attachment, Stream};
 use crate::tools::Tools;
 
@@ -136,7 +136,7 @@ pub(crate) enum First {
 /// What admitting a request did besides: for the shell to carry out.
 #[derive(Default)]
 pub(crate) struct Effects {
-    pub(crate) ended: Vec<(Session, Ended)>,
+    pub(crate) ended: Vec<(Session, Reason)>,
     /// Calls to cancel, as the shell numbers them.
     pub(crate) cancel: Vec<usize>,
 }
@@ -281,7 +281,7 @@ impl Desk<'_> {
     /// Opens a session if there is a place for it.
     fn open(&mut self, mut newcomer: Newcomer) -> Result<(SessionKey, u128), Rejection> {
         match self.table.make_room(self.now) {
-            Ok(evicted) => self.effects.ended.extend(evicted.map(|session| (session, Ended::Evicted))),
+            Ok(evicted) => self.effects.ended.extend(evicted.map(|session| (session, Reason::Evicted))),
             Err(()) => {
                 let cause = "the table of sessions is full (limit sessions_max) and none of them may give way yet";
                 return Err(Rejection { header: Some(("retry-after", "10")), ..Rejection::new(503, cause) });
@@ -320,9 +320,9 @@ impl Desk<'_> {
 }
 
 /// The 404 for a session that is not there, with the reason for those who owned it (S-29, P03).
-fn no_session(reason: Option<Ended>, transport: Transport) -> Rejection {
+fn no_session(reason: Option<Reason>, transport: Transport) -> Rejection {
     let (reason, remedy) = (
-        reason.map_or("unknown", Ended::as_str),
+        reason.map_or("unknown", Reason::as_str),
         match transport {
             Transport::Streamable => "send initialize without Mcp-Session-Id to begin a new one",
             Transport::HttpSse => "open /sse again and initialize",

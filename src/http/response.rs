@@ -102,7 +102,7 @@ pub(crate) fn rejection(out: &mut Vec<u8>, rejection: &Rejection, manner: &Manne
     let mut body = Vec::with_capacity(128);
     let error = jsonrpc::Error::new(rejection.code, rejection.message.clone());
     jsonrpc::write_error(&mut body, rejection.id.as_ref(), &error, rejection.data.as_deref());
-    let headers: &[(&str, &str)] = rejection.header.as_ref().map_or(&[], std::slice::from_ref);
+    let headers: &[(&str, &str)] = rejection.header.as_slice();
     let manner = Manner { close: manner.close || rejection.close, ..manner.clone() };
     whole(out, rejection.status, "application/json", headers, &body, &manner);
 }

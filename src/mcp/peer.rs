@@ -68,8 +68,15 @@ impl From<Implementation> for ClientInfo {
 }
 
 /// At most 64 bytes of a client's words, without control characters: they end in logs and on screens.
-fn cut(mut text: String) -> Box<str> {
-    text.truncate(text.floor_char_boundary(64));
-    text.retain(|c| !c.is_control());
-    text.into()
+fn cut(text: String) -> Box<str> {
+    prefix(&text, 64).chars().filter(|c| !c.is_control()).collect()
+}
+
+/// The beginning of `text`, at most so many bytes, whole characters.
+pub(crate) fn prefix(text: &str, bytes_max: usize) -> &str {
+    let mut end = bytes_max.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
 }

@@ -10,7 +10,7 @@ use crate::clock::Instant;
 use crate::context::RequestContext;
 use crate::counters::count;
 use crate::jsonrpc::{CANCELLED, Error, INTERNAL_ERROR};
-use crate::session::{self, Ended, SessionKey};
+use crate::session::{self, Reason, SessionKey};
 use crate::stream::Role;
 
 /// A call that was not ready at once.
@@ -87,7 +87,7 @@ impl Shell {
     fn leave_session(&self, key: SessionKey, now: Instant) {
         let over = self.table.borrow_mut().call_ended(key, now);
         if let Some(session) = over {
-            self.session_ended(session, Ended::Life);
+            self.session_ended(session, Reason::Life);
         }
     }
 

@@ -451,7 +451,7 @@ fn write_reply(out: &mut Vec<u8>, reply: &Reply, manner: &Manner) {
 pub(crate) fn write_answers(out: &mut Vec<u8>, exchange: &Exchange, answers: &[Rc<Frame>], manner: &Manner) {
     let mut body = Vec::new();
     let session = exchange.session_header.as_deref().map(|id| ("mcp-session-id", id));
-    let headers = session.as_ref().map_or(&[][..], std::slice::from_ref);
+    let headers = session.as_slice();
     if let ([answer], false) = (answers, exchange.batch) {
         return response::whole(out, 200, "application/json", headers, &answer.text(), manner);
     }

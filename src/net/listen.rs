@@ -179,7 +179,7 @@ impl Door {
     /// Out of descriptors, usually. The listener stays readable, so without a pause this would be all the loop does.
     async fn failed(&self, shell: &Rc<Shell>, error: &io::Error) {
         let counter = &shell.counters().accept_errors;
-        if counter.get() % 100 == 0 {
+        if counter.get().is_multiple_of(100) {
             log::warn!(target: "portcullis", "accept failed: {error} (accept_errors={})", counter.get() + 1);
         }
         count(counter);

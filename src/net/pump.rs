@@ -11,7 +11,7 @@ use std::task::Poll;
 use super::connection::{Link, Lost};
 use super::shell::{Cut, Shell, Wait};
 use crate::http::response::{self, Manner};
-use crate::session::{Ended, SessionKey};
+use crate::session::{Reason, SessionKey};
 use crate::sse;
 use crate::stream::{Attachment, End, Frame, Role};
 use crate::transport::{Events, First};
@@ -39,7 +39,7 @@ impl Drop for Open {
             table.stream_closed(self.session, self.shell.now());
         }
         if self.role == Role::Session && !self.shell.stopping.get() {
-            self.shell.end_session(self.session, Ended::StreamEnded);
+            self.shell.end_session(self.session, Reason::StreamEnded);
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::context::Services;
 use crate::counters::{Counters, count, peak};
 use crate::heap::Ballast;
 use crate::limits::Limits;
-use crate::session::{Ended, Session, SessionKey, SessionTable};
+use crate::session::{Reason, Session, SessionKey, SessionTable};
 use crate::transport::{Desk, Effects, From, Policy};
 use crate::wheel::Wheel;
 
@@ -187,7 +187,7 @@ impl Shell {
     }
 
     /// Ends a session, if it is still there.
-    pub(crate) fn end_session(&self, key: SessionKey, reason: Ended) {
+    pub(crate) fn end_session(&self, key: SessionKey, reason: Reason) {
         let ended = self.table.borrow_mut().end(key, reason, self.now());
         if let Some(session) = ended {
             self.session_ended(session, reason);
@@ -195,7 +195,7 @@ impl Shell {
     }
 
     /// What follows from the end of a session: its streams end, and for some reasons its calls.
-    pub(crate) fn session_ended(&self, session: Session, reason: Ended) {
+    pub(crate) fn session_ended(&self, session: Session, reason: Reason) {
         count(&self.counters().sessions_ended);
         let now = self.now();
         log::info!(
@@ -207,8 +207,8 @@ impl Shell {
         for running in &session.running {
             match reason {
                 // A call that changes a firewall is not killed because somebody stopped listening (P08, P37).
-                Ended::StreamEnded | Ended::NotInitialized | Ended::Idle | Ended::Life | Ended::Evicted => {}
-                Ended::ClosedByClient | Ended::Revoked | Ended::Shutdown => self.drop_call(running.call),
+                Reason::StreamEnded | Reason::NotInitialized | Reason::Idle | Reason::Life | Reason::Evicted => {}
+                Reason::ClosedByClient | Reason::Revoked | Reason::Shutdown => self.drop_call(running.call),
             }
         }
         session.stream.iter().chain(&session.replies).for_each(|stream| stream.close());

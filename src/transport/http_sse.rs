@@ -9,7 +9,7 @@ use crate::http::response::Rejection;
 use crate::jsonrpc::{self, Body};
 use crate::mcp::peer::{ClientInfo, Peer, Principal};
 use crate::revision::Revision;
-use crate::session::{Ended, Newcomer, SessionKey, Transport};
+use crate::session::{Newcomer, Reason, SessionKey, Transport};
 use crate::stream::{Role, Stream};
 
 impl Peer {
@@ -101,7 +101,7 @@ impl Desk<'_> {
             return Err(missing(None));
         }
         if session.closing {
-            return Err(missing(Some(Ended::Life)));
+            return Err(missing(Some(Reason::Life)));
         }
         Ok(session.key)
     }

@@ -16,7 +16,7 @@ use crate::http::response::Rejection;
 use crate::jsonrpc::{self, Body, Message, RequestId};
 use crate::mcp::peer::{Peer, Principal};
 use crate::revision::{Named, Revision};
-use crate::session::{Ended, Newcomer, SessionKey, Transport};
+use crate::session::{Newcomer, Reason, SessionKey, Transport};
 use crate::stream::{Role, Stream};
 
 impl Desk<'_> {
@@ -122,7 +122,7 @@ impl Desk<'_> {
             return Err(missing(None));
         }
         if session.closing {
-            return Err(missing(Some(Ended::Life)));
+            return Err(missing(Some(Reason::Life)));
         }
         Ok(session.key)
     }
@@ -220,8 +220,8 @@ impl Desk<'_> {
             return Err(Rejection::method("POST", "revision 2026-07-28 has no DELETE"));
         }
         let key = self.find(head, principal)?;
-        let ended = self.table.end(key, Ended::ClosedByClient, self.now);
-        self.effects.ended.extend(ended.map(|session| (session, Ended::ClosedByClient)));
+        let ended = self.table.end(key, Reason::ClosedByClient, self.now);
+        self.effects.ended.extend(ended.map(|session| (session, Reason::ClosedByClient)));
         Ok(Admission::Reply(Reply::empty(200)))
     }
 }
