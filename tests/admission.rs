@@ -114,7 +114,7 @@ fn p18_s33_no_refused_request_makes_a_session_or_mentions_one() {
         let open = sim.serve();
         let locked = sim.serve_with(|builder| builder.tokens(Tokens::parse("a-token-of-sixteen").unwrap()));
         let init = initialize(LATEST);
-        for _ in 0..200 {
+        for _ in 0..600 {
             for (server, bytes) in [
                 (&open, get("/mcp", &[])),
                 (&open, request("HEAD", "/mcp", &[], "")),

@@ -151,7 +151,7 @@ fn p31_a_cancel_that_races_its_answer_gives_exactly_one_and_the_session_lives() 
             let session = Session::open(&server, LATEST).await;
             let mut legacy = Legacy::open(&server).await;
             let mut won = 0;
-            for n in 0..1_000u64 {
+            for n in 0..5_000u64 {
                 let (took, gap) = (10 + n % 3, n / 3 % 25);
                 let cancel = cancelled(n);
                 if transport == "streamable" {
@@ -170,7 +170,7 @@ fn p31_a_cancel_that_races_its_answer_gives_exactly_one_and_the_session_lives() 
                     assert!(sim.within(50, legacy.stream.message()).await.is_none(), "never two");
                 }
             }
-            assert!(transport != "streamable" || (300..600).contains(&won), "both sides win sometimes: {won}");
+            assert!(transport != "streamable" || (1_500..3_000).contains(&won), "both sides win sometimes: {won}");
             assert_eq!((session.status().await, legacy.post(&ping(1)).await.status), (200, 202));
             assert_eq!((server.seen().alive.get(), server.gauge("calls_running").await), (0, 0));
         });

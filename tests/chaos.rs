@@ -154,6 +154,7 @@ async fn legacy(server: Server, chance: Chance, n: u64) {
 fn crowd(seed: u64) -> String {
     let limits = Limits { session_idle: Duration::from_secs(120), sessions_max: 64, ..Limits::default() };
     sim::run(|sim: Sim| async move {
+        sim.begin_record();
         let server = sim.serve_within(limits);
         sim.all(40, |n| {
             let (server, chance) = (server.clone(), Chance::new(seed * 1_000 + n as u64));

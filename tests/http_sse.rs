@@ -299,3 +299,18 @@ fn p47_g12_no_raw_line_separator_reaches_a_stream_and_the_text_comes_through() {
         }
     });
 }
+
+#[test]
+fn p52_h5_a_call_begins_only_when_its_202_is_on_the_wire() {
+    sim::run(|sim| async move {
+        let server = sim.serve();
+        let mut legacy = Legacy::open(&server).await;
+        let mut conn = server.connect_narrow(16);
+        conn.send(post(&legacy.endpoint, &[], &call(1, "note", json!({ "text": "begun" })))).await;
+        sim.sleep(1_000).await;
+        assert!(server.seen().notes.borrow().is_empty(), "16 bytes of the 202 are out, and nobody reads them");
+        assert_eq!(conn.reply().await.status, 202);
+        assert_eq!(said(&legacy.stream.message().await.unwrap()), "noted");
+        assert_eq!(*server.seen().notes.borrow(), ["begun"]);
+    });
+}

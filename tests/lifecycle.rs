@@ -254,6 +254,7 @@ fn item3_half_an_hour_of_expiry_a_replay_and_a_slow_call_take_no_time_and_two_ru
     let story = || {
         let begin = std::time::Instant::now();
         let (record, ms) = sim::run(|sim| async move {
+            sim.begin_record();
             let server = sim.serve();
             let (quiet, session) = (Session::open(&server, LATEST).await, Session::open(&server, LATEST).await);
             let mut cut = session.send(&call(1, "slow", json!({ "ms": 10_000, "text": "replayed" }))).await;

@@ -13,6 +13,7 @@ pub(crate) mod tools;
 pub(crate) mod wire;
 
 use std::cell::{Cell, RefCell};
+use std::fmt::Write;
 use std::future::Future;
 use std::pin::pin;
 use std::rc::Rc;
@@ -35,8 +36,8 @@ struct Inner {
     executor: LocalExecutor<'static>,
     /// The clock stands still: threads are at work, and they live in real time.
     held: Cell<bool>,
-    /// Everything that servers have written, with when and to whom, for comparing two runs.
-    record: RefCell<String>,
+    /// Everything that servers have written, with when and to whom, for comparing two runs; none if nobody asked.
+    record: RefCell<Option<String>>,
     connections: Cell<u32>,
 }
 
@@ -157,14 +158,20 @@ impl Sim {
         self.0.held.set(held);
     }
 
+    /// From now on everything that servers write is recorded.
+    pub(crate) fn begin_record(&self) {
+        *self.0.record.borrow_mut() = Some(String::new());
+    }
+
     /// Everything that servers have written so far.
     pub(crate) fn record(&self) -> String {
-        self.0.record.borrow().clone()
+        self.0.record.borrow().clone().expect("begin_record came first")
     }
 
     fn note(&self, connection: u32, bytes: &[u8]) {
-        let line = format!("{} ms, connection {connection}: {}\n", self.ms(), bytes.escape_ascii());
-        self.0.record.borrow_mut().push_str(&line);
+        if let Some(record) = &mut *self.0.record.borrow_mut() {
+            let _ = writeln!(record, "{} ms, connection {connection}: {}", self.ms(), bytes.escape_ascii());
+        }
     }
 
     fn next_connection(&self) -> u32 {

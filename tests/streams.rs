@@ -418,7 +418,7 @@ fn logs_reach_the_exchange_they_belong_to_and_only_at_the_level_that_was_asked_f
 }
 
 #[test]
-fn p28_a_stream_of_progress_longer_than_call_wait_still_ends_with_an_answer() {
+fn p42_a_stream_of_progress_longer_than_call_wait_still_ends_with_an_answer() {
     sim::run(|sim| async move {
         let server = sim.serve_within(Limits { call_wait: Duration::from_secs(20), ..Limits::default() });
         let session = Session::open(&server, LATEST).await;

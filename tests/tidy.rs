@@ -266,3 +266,38 @@ fn rust_version_is_the_highest_of_the_dependencies() {
         }
     }
 }
+
+/// The names of all tests in a file.
+fn tests_in(path: &Path) -> Vec<String> {
+    let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let names = text.split("#[test]").skip(1).filter_map(|after| after.split_once("fn ")?.1.split('(').next());
+    names.map(str::to_owned).collect()
+}
+
+#[test]
+fn the_table_of_what_is_tested_names_tests_that_exist() {
+    let table = fs::read_to_string(root().join("docs/TESTED.md")).unwrap();
+    let pains = fs::read_to_string(root().join(".ci/pains/pains.py")).ok();
+    for line in table.lines().filter(|line| line.starts_with('|')) {
+        for (at, name) in line.split('`').skip(1).step_by(2).enumerate() {
+            if let Some((place, start)) = name.split_once("::") {
+                let path = if place.starts_with("src/") {
+                    root().join(place)
+                } else {
+                    root().join(format!("tests/{place}.rs"))
+                };
+                assert!(tests_in(&path).iter().any(|test| test.starts_with(start)), "{name} finds no test: {line}");
+            } else if name.len() == 3 && name[1..].bytes().all(|byte| byte.is_ascii_digit()) {
+                // The packaged crate is without `.ci`.
+                let found = pains.as_ref().is_none_or(|text| text.contains(&format!("async def {name}_")));
+                assert!(found, "{name} finds no check: {line}");
+            } else if line.contains(&format!("transcript `{name}`")) || line.contains(&format!("transcripts `{name}`"))
+            {
+                assert!(
+                    root().join(format!("tests/transcripts/{name}.txt")).exists(),
+                    "no transcript {name} ({at}): {line}"
+                );
+            }
+        }
+    }
+}

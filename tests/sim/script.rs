@@ -27,6 +27,7 @@ use super::{Sim, client};
 
 /// Plays a transcript; returns everything that came over the wire.
 pub(crate) async fn play(sim: Sim, name: &str, text: &str) -> String {
+    sim.begin_record();
     let mut stage = Stage {
         sim: sim.clone(),
         name,

@@ -121,7 +121,7 @@ impl Conn {
 
     /// Reads more; false if there is no more.
     async fn fill(&mut self) -> bool {
-        let mut buffer = [0; 16 * 1024];
+        let mut buffer = vec![0; 16 * 1024];
         match self.end.read(&mut buffer).await {
             Ok(0) | Err(_) => false,
             Ok(n) => {
