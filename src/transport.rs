@@ -206,7 +206,7 @@ fn route(head: &Head<'_>, from: From, base_path: &str) -> Result<Route, Rejectio
 fn check_method(head: &Head<'_>, route: Route) -> Result<(), Rejection> {
     let refuse = |allow: &'static str| {
         let method: String = head.method.chars().take(32).collect();
-        Err(Rejection::method(allow, format!("{method} is not served here; {allow} is")))
+        Err(Rejection::method(allow, format!("{method} is not served on this path; use {allow}")))
     };
     match (route, head.method) {
         (Route::Mcp, "POST" | "GET" | "DELETE") => Ok(()),

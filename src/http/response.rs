@@ -65,6 +65,8 @@ pub(crate) struct Manner {
     pub(crate) http_1_0: bool,
     /// The connection ends after this answer.
     pub(crate) close: bool,
+    /// How many seconds the connection may be silent after this answer, if that is to be said (P53).
+    pub(crate) idle_seconds: Option<u64>,
     /// Only the head is wanted.
     pub(crate) head_only: bool,
     /// The request's `Origin`, if it is an allowed one.
@@ -158,8 +160,15 @@ fn status_line(out: &mut Vec<u8>, status: u16, manner: &Manner) {
     out.extend_from_slice(b"\r\n");
     if manner.close {
         field(out, "connection", "close");
-    } else if manner.http_1_0 {
-        field(out, "connection", "keep-alive");
+    } else {
+        if manner.http_1_0 {
+            field(out, "connection", "keep-alive");
+        }
+        if let Some(seconds) = manner.idle_seconds {
+            out.extend_from_slice(b"keep-alive: timeout=");
+            jsonrpc::write_integer(out, seconds.try_into().unwrap_or(i64::MAX));
+            out.extend_from_slice(b"\r\n");
+        }
     }
     if let Some(origin) = &manner.origin {
         field(out, "access-control-allow-origin", origin);

@@ -18,6 +18,7 @@ use crate::counters::count;
 use crate::http::body::{Framer, Step};
 use crate::http::head::Head;
 use crate::http::response::{self, Manner, Rejection};
+use crate::limits::Limits;
 use crate::observe;
 use crate::session::SessionKey;
 use crate::stream::{self, Frame, Settled, Stream};
@@ -68,6 +69,8 @@ pub(crate) struct Lost;
 const REQUESTS_PER_TURN: usize = 16;
 /// From this size on the bytes of an incomplete request are counted in the server's budget.
 const SMALL: usize = 16 * 1024;
+/// Seconds by which clients are told to give an idle connection up before we do.
+const IDLE_MARGIN: u64 = 5;
 /// How long a closed connection's last bytes are awaited, so that its answer is not lost to a reset.
 const LINGER: Duration = Duration::from_secs(1);
 
@@ -252,7 +255,7 @@ impl Link {
         let refused = RefCell::new(Manner::default());
         let check = |head: &Head<'_>| {
             transport::check(head, from, &shell.policy).inspect_err(|rejection| {
-                *refused.borrow_mut() = manner(head, rejection.status != 403);
+                *refused.borrow_mut() = manner(head, rejection.status != 403, shell.limits());
             })
         };
         let mut at = 0;
@@ -293,7 +296,7 @@ impl Link {
 
     fn request(&mut self, admitted: &Admitted, head: &Head<'_>, body: &[u8], out: &mut Vec<u8>) -> Next {
         count(&self.shell.counters().requests);
-        let mut manner = manner(head, true);
+        let mut manner = manner(head, true, self.shell.limits());
         manner.close |= self.shell.stopping.get();
         let after = |manner: &Manner| if manner.close { Next::Close } else { Next::Continue };
         let from = self.presence.from;
@@ -433,8 +436,10 @@ impl Link {
 }
 
 /// How a request wants to be answered.
-fn manner(head: &Head<'_>, origin_is_good: bool) -> Manner {
+fn manner(head: &Head<'_>, origin_is_good: bool, limits: &Limits) -> Manner {
     Manner {
+        // A little less than we wait: a client that uses the last second of it would meet our end of the connection.
+        idle_seconds: Some(limits.idle_wait.as_secs().saturating_sub(IDLE_MARGIN)).filter(|seconds| *seconds > 0),
         http_1_0: head.http_1_0,
         close: head.close,
         head_only: head.method == "HEAD",

@@ -192,8 +192,12 @@ impl Desk<'_> {
         let primes = session.peer.revision.primes_streams();
         let attachment = match head.last_event_id {
             Some(event) => {
-                let cannot =
-                    || Rejection::new(400, "Last-Event-ID: cannot resume; the event is not ours, or no longer kept");
+                let cannot = || {
+                    Rejection::new(
+                        400,
+                        "Last-Event-ID: cannot resume; the event is not of this session, or no longer kept (limits replay_wait, replay_bytes_max); send the request again",
+                    )
+                };
                 let (nonce, seq) = Stream::parse_event_id(event).ok_or_else(cannot)?;
                 let mut streams = session.replies.iter().chain(&session.stream);
                 let stream = streams.find(|stream| stream.nonce() == Some(nonce)).ok_or_else(cannot)?;
