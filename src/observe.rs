@@ -29,7 +29,11 @@ pub(crate) struct Sessions {
 
 enum Part {
     Server,
-    Live { from: usize },
+    /// From which slot on, and whether a session has been written before.
+    Live {
+        from: usize,
+        some: bool,
+    },
     Ended,
     Done,
 }
@@ -52,14 +56,14 @@ impl Sessions {
                 out.extend_from_slice(b",\n\"gauges\": ");
                 write_json(out, &gauges(shell));
                 out.extend_from_slice(b",\n\"sessions\": [");
-                Part::Live { from: 0 }
+                Part::Live { from: 0, some: false }
             }
-            Part::Live { from } => {
+            Part::Live { from, some } => {
                 let table = shell.table.borrow();
                 let (sessions, next) = table.some_from(from, PIECE);
                 let texts = sessions.map(|session| live(shell, session, now));
-                write_list(out, texts, from > 0);
-                next.map_or(Part::Ended, |from| Part::Live { from })
+                let some = write_list(out, texts, some) || some;
+                next.map_or(Part::Ended, |from| Part::Live { from, some })
             }
             Part::Ended => {
                 out.extend_from_slice(b"\n],\n\"ended\": [");
@@ -85,12 +89,15 @@ pub(crate) fn whole(shell: &Shell) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
-/// Appends values line by line, with commas between them and before those that follow an earlier piece.
-fn write_list(out: &mut Vec<u8>, values: impl Iterator<Item = Value>, follows: bool) {
-    for (at, value) in values.enumerate() {
-        out.extend_from_slice(if at > 0 || follows { b",\n  " } else { b"\n  " });
+/// Appends values line by line, with a comma before each but the first of all; says whether there were any.
+fn write_list(out: &mut Vec<u8>, values: impl Iterator<Item = Value>, follows: bool) -> bool {
+    let mut some = false;
+    for value in values {
+        out.extend_from_slice(if some || follows { b",\n  " } else { b"\n  " });
         write_json(out, &value);
+        some = true;
     }
+    some
 }
 
 fn server(shell: &Shell, now: Instant) -> Value {
