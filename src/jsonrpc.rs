@@ -272,8 +272,8 @@ pub(crate) fn write_integer(out: &mut Vec<u8>, number: i64) {
 /// strings, but several clients split lines at them; they are written as escapes. They can stand only in
 /// strings, so the text keeps its meaning.
 pub(crate) fn one_line(text: Vec<u8>) -> Vec<u8> {
-    let suspicious = |byte: &u8| matches!(byte, b'\n' | b'\r' | 0xC2 | 0xE2);
-    let Some(first) = text.iter().position(suspicious) else { return text };
+    let suspicious = [memchr::memchr2(b'\n', b'\r', &text), memchr::memchr2(0xC2, 0xE2, &text)];
+    let Some(first) = suspicious.into_iter().flatten().min() else { return text };
     let mut out = Vec::with_capacity(text.len() + 16);
     out.extend_from_slice(&text[..first]);
     let mut rest = &text[first..];

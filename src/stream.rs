@@ -15,14 +15,14 @@ mod frame;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::fmt::Write;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
 
 use async_channel::Sender;
 
 pub(crate) use self::attachment::Attachment;
-pub(crate) use self::frame::{Frame, Kind, LastProgress, join_answers};
+use self::frame::event_id;
+pub(crate) use self::frame::{Frame, Kind, LastProgress, join_answers, parse_event_id};
 use crate::budget::{Budget, Forgetful};
 use crate::clock::Instant;
 use crate::counters::{Counters, count};
@@ -71,7 +71,7 @@ pub(crate) struct Stream {
     session: Option<Fingerprint>,
     role: Role,
     /// The first part of its event ids; none for a stream without them.
-    nonce: Option<u64>,
+    nonce: Cell<Option<u64>>,
     /// The client takes nothing but the answers, in JSON.
     answers_only: Cell<bool>,
     state: RefCell<State>,
@@ -131,7 +131,7 @@ impl Stream {
             common: common.clone(),
             session,
             role,
-            nonce,
+            nonce: Cell::new(nonce),
             answers_only: Cell::new(false),
             state: RefCell::new(state),
         })
@@ -152,7 +152,13 @@ impl Stream {
     }
 
     pub(crate) fn nonce(&self) -> Option<u64> {
-        self.nonce
+        self.nonce.get()
+    }
+
+    /// From now on its events have ids that begin with `nonce`. Before anything is sent, and not for answers that
+    /// leave as JSON: random bits cost a system call.
+    pub(crate) fn number(&self, nonce: u64) {
+        self.nonce.set(Some(nonce));
     }
 
     /// Takes an answer. Says so in the log if nobody can ever fetch it.
@@ -337,19 +343,7 @@ impl Stream {
 
     /// The id of the event with number `seq`.
     pub(crate) fn event_id(&self, seq: u64) -> Option<String> {
-        let nonce = self.nonce?;
-        let mut id = String::with_capacity(24);
-        // Writing to a string cannot fail.
-        let _ = write!(id, "{nonce:016x}.{seq}");
-        Some(id)
-    }
-
-    /// Stream and number of an event id of ours.
-    pub(crate) fn parse_event_id(id: &str) -> Option<(u64, u64)> {
-        let (nonce, seq) = id.split_once('.')?;
-        let digits = nonce.len() == 16 && nonce.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let seq = seq.bytes().all(|byte| byte.is_ascii_digit()).then(|| seq.parse().ok())??;
-        Some((digits.then(|| u64::from_str_radix(nonce, 16).ok())??, seq))
+        Some(event_id(self.nonce()?, seq))
     }
 
     // ---- the inside ----
@@ -363,7 +357,7 @@ impl Stream {
     }
 
     fn can_be_resumed(&self, state: &State) -> bool {
-        self.nonce.is_some() && !state.forsaken && (state.resumable || self.role == Role::Standalone)
+        self.nonce().is_some() && !state.forsaken && (state.resumable || self.role == Role::Standalone)
     }
 
     /// Is there room for a message that may be dropped?
@@ -392,7 +386,7 @@ impl Stream {
     }
 
     fn keep(self: &Rc<Self>, state: &mut State, frame: &Rc<Frame>) {
-        if self.nonce.is_none() {
+        if self.nonce().is_none() {
             return;
         }
         if state.kept.is_empty() {
@@ -462,7 +456,7 @@ impl Stream {
         }
         // A numbered stream has stored all that waits, the backlog too.
         let sent = state.sent_seq;
-        let lost = if self.nonce.is_some() { std::mem::take(&mut state.kept) } else { backlog };
+        let lost = if self.nonce().is_some() { std::mem::take(&mut state.kept) } else { backlog };
         state.kept_bytes = 0;
         drop(state);
         self.lose(&lost, sent);

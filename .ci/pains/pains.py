@@ -502,12 +502,11 @@ async def p20_who_sends_nothing_is_let_go():
         async def silent_stream():
             conn = await Conn.open(server.port)
             await conn.stream("GET", "/sse")
-            start, last = time.monotonic(), None
-            async for event in conn.events():
-                last = event
+            start = time.monotonic()
+            events = [e async for e in conn.events()]
             took = time.monotonic() - start
             assert 29 <= took <= 33, f"a stream without initialize ended after {took:.1f} s, not 30"
-            assert last.comment is not None, f"no comment tells why: {last}"
+            assert any(e.comment for e in events[-2:]), f"no comment tells that it ends: {events}"
 
         async def half(data, low, high, what):
             conn = await Conn.open(server.port)

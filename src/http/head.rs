@@ -105,8 +105,8 @@ impl Accept {
 /// Where the head ends in `buffer`, counted behind its empty line; `from` is how far it was searched before.
 pub(crate) fn end(buffer: &[u8], from: usize) -> Option<usize> {
     let from = from.saturating_sub(3);
-    let rest = buffer.get(from..)?;
-    rest.windows(4).position(|window| window == b"\r\n\r\n").map(|at| from + at + 4)
+    let lines = memchr::memchr_iter(b'\n', buffer.get(from..)?).map(|at| from + at + 1);
+    lines.filter(|&end| end >= 4).find(|&end| buffer[end - 4..end] == *b"\r\n\r\n")
 }
 
 /// Reads a head that is whole: `bytes` ends with its empty line.
@@ -146,19 +146,13 @@ fn too_many_headers<T>(most: usize) -> Result<T, Rejection> {
 
 /// Refuses what `httparse` lets pass: lines that end in a bare LF and lines that go on with white space.
 fn check_lines(bytes: &[u8]) -> Result<(), Rejection> {
-    let mut before = 0;
-    for (at, &byte) in bytes.iter().enumerate() {
-        if byte == b'\n' {
-            if before != b'\r' {
-                return Err(Rejection::new(400, "a header line ends in LF without CR").closing());
-            }
-            if matches!(bytes.get(at + 1), Some(b' ' | b'\t')) {
-                return Err(Rejection::new(400, "a header line is folded or begins with white space").closing());
-            }
-        } else if before == b'\r' {
-            return Err(Rejection::new(400, "a header line has CR without LF").closing());
+    for at in memchr::memchr_iter(b'\n', bytes) {
+        if at == 0 || bytes[at - 1] != b'\r' {
+            return Err(Rejection::new(400, "a header line ends in LF without CR").closing());
         }
-        before = byte;
+        if matches!(bytes.get(at + 1), Some(b' ' | b'\t')) {
+            return Err(Rejection::new(400, "a header line is folded or begins with white space").closing());
+        }
     }
     Ok(())
 }

@@ -76,6 +76,9 @@ impl Link {
 
     async fn answer_as_stream(&mut self, exchange: Exchange, manner: Manner) -> Result<bool, Lost> {
         let Exchange { reply, session, session_header, primes, .. } = exchange;
+        if session_header.is_none() {
+            reply.number((self.shell.ids)() as u64);
+        }
         let attachment = reply.attach(None);
         {
             let (mut table, now) = (self.shell.table.borrow_mut(), self.shell.now());

@@ -36,6 +36,8 @@ pub(crate) struct Link {
     pub(crate) unexamined: bool,
     charge: Option<Charge>,
     pub(crate) eager: bool,
+    /// Whether the next request tends to be there once the others have had their turn.
+    luck: i8,
     /// The peer will send nothing more; it may still listen.
     pub(crate) half_closed: bool,
     /// Answers that are in a buffer and not on the wire yet.
@@ -67,6 +69,10 @@ pub(crate) struct Lost;
 
 /// Requests that are answered in one go before others have their turn (D4).
 const REQUESTS_PER_TURN: usize = 16;
+/// What [`Link::luck`] is after a try that succeeded, and below zero after one that did not: so many requests pass
+/// before it is tried again.
+const LUCK_MAX: i8 = 1;
+const DESPAIR: i8 = 16;
 /// From this size on the bytes of an incomplete request are counted in the server's budget.
 const SMALL: usize = 16 * 1024;
 /// Seconds by which clients are told to give an idle connection up before we do.
@@ -88,6 +94,7 @@ pub(crate) fn welcome(shell: &Rc<Shell>, socket: Socket, from: From) {
         unexamined: false,
         charge: None,
         eager: true,
+        luck: 0,
         half_closed: false,
         unwritten: Vec::new(),
     };
@@ -152,6 +159,7 @@ impl Link {
     /// Reads and answers until something is to be written or awaited; none when the connection is over.
     async fn turn(&mut self, out: &mut Vec<u8>) -> Option<Next> {
         let shell = self.shell.clone();
+        let mut tries = self.hopes_for_a_request().await;
         std::future::poll_fn(|cx| {
             loop {
                 if let Some(cut) = self.presence.poll_cut(cx.waker()) {
@@ -163,7 +171,11 @@ impl Link {
                     Next::Close
                 } else {
                     let mut scratch = shell.scratch.borrow_mut();
-                    match ready!(self.socket.poll_read(cx, &mut scratch, &mut self.eager)) {
+                    let read = self.socket.poll_read(cx, &mut scratch, &mut self.eager);
+                    if std::mem::take(&mut tries) {
+                        self.luck = if read.is_ready() { LUCK_MAX } else { -DESPAIR };
+                    }
+                    match ready!(read) {
                         Ok(0) | Err(_) => return Poll::Ready(None),
                         Ok(n) => self.serve_fresh(&scratch[..n], out),
                     }
@@ -175,6 +187,20 @@ impl Link {
             }
         })
         .await
+    }
+
+    /// Between two requests of a busy connection: lets the others run, then looks whether the next one is there. If it
+    /// is, neither asking the system to be told nor being told costs a call. If it was not, the next few times it is
+    /// not tried.
+    async fn hopes_for_a_request(&mut self) -> bool {
+        let between = self.pending.is_empty() && self.presence.waits_for.get() == Wait::Request && !self.half_closed;
+        if !between || self.luck < 0 {
+            self.luck = self.luck.saturating_add(1).min(LUCK_MAX);
+            return false;
+        }
+        smol::future::yield_now().await;
+        self.eager = true;
+        true
     }
 
     fn cut_short(&mut self, cut: Cut, out: &mut Vec<u8>) -> Option<Next> {

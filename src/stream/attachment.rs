@@ -61,7 +61,7 @@ impl Attachment {
     /// `frame` has been written, or with none the priming event.
     pub(crate) fn wrote(&self, frame: Option<&Frame>) {
         let mut state = self.stream.state.borrow_mut();
-        state.resumable |= self.stream.nonce.is_some();
+        state.resumable |= self.stream.nonce().is_some();
         if let Some(frame) = frame {
             state.sent_seq = state.sent_seq.max(frame.seq);
         }
@@ -79,7 +79,7 @@ impl Attachment {
 impl Drop for Attachment {
     fn drop(&mut self) {
         // Answers that wait in the channel of a stream without ids are lost with it.
-        if self.stream.nonce.is_none() {
+        if self.stream.nonce().is_none() {
             while let Ok(frame) = self.receiver.try_recv() {
                 if frame.kind == Kind::Answer {
                     self.stream.undeliverable(&frame);

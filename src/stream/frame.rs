@@ -65,3 +65,16 @@ pub(crate) fn join_answers(out: &mut Vec<u8>, answers: &[Rc<Frame>]) {
     }
     out.push(b']');
 }
+
+/// The id of the event with number `seq` of the stream that `nonce` names.
+pub(super) fn event_id(nonce: u64, seq: u64) -> String {
+    format!("{nonce:016x}.{seq}")
+}
+
+/// Stream and number of an event id of ours.
+pub(crate) fn parse_event_id(id: &str) -> Option<(u64, u64)> {
+    let (nonce, seq) = id.split_once('.')?;
+    let digits = nonce.len() == 16 && nonce.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let seq = seq.bytes().all(|byte| byte.is_ascii_digit()).then(|| seq.parse().ok())??;
+    Some((digits.then(|| u64::from_str_radix(nonce, 16).ok())??, seq))
+}

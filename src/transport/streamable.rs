@@ -17,7 +17,7 @@ use crate::jsonrpc::{self, Body, Message, RequestId};
 use crate::mcp::peer::{Peer, Principal};
 use crate::revision::{Named, Revision};
 use crate::session::{Newcomer, Reason, SessionKey, Transport};
-use crate::stream::{Role, Stream};
+use crate::stream::{Role, Stream, parse_event_id};
 
 impl Desk<'_> {
     pub(super) fn streamable_post(
@@ -72,8 +72,7 @@ impl Desk<'_> {
             Some(session) => (session.fingerprint, session.peer.revision),
             None => return Err(no_session(None, Transport::Streamable)),
         };
-        let nonce = (self.ids)() as u64;
-        let reply = Stream::new(&self.services.common, Role::Reply, Some(fingerprint), Some(nonce));
+        let reply = Stream::new(&self.services.common, Role::Reply, Some(fingerprint), None);
         let calls = self.take(key, messages, &reply)?;
         if calls.is_empty() {
             return Ok(Admission::Reply(Reply::empty(202)));
@@ -184,8 +183,7 @@ impl Desk<'_> {
             return Err(Rejection::method("POST", "revision 2026-07-28 has no GET"));
         }
         let key = self.find(head, principal)?;
-        let nonce = (self.ids)() as u64;
-        let now = self.now;
+        let (ids, now) = (self.ids, self.now);
         self.table.trim(key, now);
         let Some(session) = self.table.get(key) else { return Err(no_session(None, Transport::Streamable)) };
         session.last_active = now;
@@ -198,7 +196,7 @@ impl Desk<'_> {
                         "Last-Event-ID: cannot resume; the event is not of this session, or no longer kept (limits replay_wait, replay_bytes_max); send the request again",
                     )
                 };
-                let (nonce, seq) = Stream::parse_event_id(event).ok_or_else(cannot)?;
+                let (nonce, seq) = parse_event_id(event).ok_or_else(cannot)?;
                 let mut streams = session.replies.iter().chain(&session.stream);
                 let stream = streams.find(|stream| stream.nonce() == Some(nonce)).ok_or_else(cannot)?;
                 if !stream.can_resume_after(seq) {
@@ -209,7 +207,8 @@ impl Desk<'_> {
             }
             None => {
                 let fingerprint = session.fingerprint;
-                let fresh = || Stream::new(&self.services.common, Role::Standalone, Some(fingerprint), Some(nonce));
+                let fresh =
+                    || Stream::new(&self.services.common, Role::Standalone, Some(fingerprint), Some(ids() as u64));
                 session.stream.get_or_insert_with(fresh).attach(None)
             }
         };
