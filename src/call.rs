@@ -57,6 +57,7 @@ pub(crate) struct CallEnd {
     pub(crate) outcome: &'static str,
     pub(crate) failed: bool,
     pub(crate) bytes: usize,
+    pub(crate) at: Instant,
 }
 
 /// A handler that holds the thread for longer than this is named in the log (P38).
@@ -71,10 +72,11 @@ impl Call {
 
     /// Runs on; ready when the answer is in the stream.
     pub(crate) fn poll(&mut self, task: &mut Context<'_>) -> Poll<CallEnd> {
+        let mut at = self.started;
         let outcome = match std::mem::replace(&mut self.work, Work::Done) {
             Work::Ready(outcome) => outcome,
             Work::Done => return Poll::Pending,
-            Work::Handler(mut future) => match self.poll_handler(&mut future, task) {
+            Work::Handler(mut future) => match self.poll_handler(&mut future, task, &mut at) {
                 Poll::Ready(outcome) => outcome,
                 Poll::Pending => {
                     self.work = Work::Handler(future);
@@ -83,14 +85,16 @@ impl Call {
                 }
             },
         };
-        Poll::Ready(self.finish(outcome))
+        Poll::Ready(self.finish(outcome, at))
     }
 
-    fn poll_handler(&mut self, future: &mut CallFuture, task: &mut Context<'_>) -> Poll<Outcome> {
+    /// Polls the handler; `at` becomes the moment when it returned.
+    fn poll_handler(&mut self, future: &mut CallFuture, task: &mut Context<'_>, at: &mut Instant) -> Poll<Outcome> {
         let clock = &self.cx.services().clock;
         let before = clock.now();
         let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(task)));
-        let held = clock.now().since(before);
+        *at = clock.now();
+        let held = at.since(before);
         if held > STALL {
             self.stalled(held);
         }
@@ -128,7 +132,7 @@ impl Call {
     }
 
     /// Writes the answer and hands it to the exchange.
-    fn finish(&mut self, outcome: Outcome) -> CallEnd {
+    fn finish(&mut self, outcome: Outcome, at: Instant) -> CallEnd {
         let most = self.cx.services().common.limits.result_bytes_max;
         let (failed, outcome_name) = match &outcome {
             Outcome::Result(_) => (false, "ok"),
@@ -137,26 +141,22 @@ impl Call {
             Outcome::Error(_) => (true, "error"),
         };
         let mut text = self.write(&outcome);
-        let mut end = CallEnd { outcome: outcome_name, failed, bytes: text.len() };
+        let mut end = CallEnd { outcome: outcome_name, failed, bytes: text.len(), at };
         if text.len() > most {
             let words = format!(
                 "the result is {} bytes, and the limit is {most} (result_bytes_max); ask for less, or page through it",
                 text.len()
             );
             text = self.write(&Outcome::Tool(CallResult::error(words)));
-            end = CallEnd { outcome: "too_large", failed: true, bytes: text.len() };
+            end = CallEnd { outcome: "too_large", failed: true, bytes: text.len(), at };
         }
-        self.answer(text);
+        self.cx.answer(text, at);
         end
     }
 
     /// Has it ended by itself?
     pub(crate) fn is_done(&self) -> bool {
         matches!(self.work, Work::Done)
-    }
-
-    fn answer(&self, text: Vec<u8>) {
-        self.cx.answer(text, self.cx.services().clock.now());
     }
 
     fn write(&self, outcome: &Outcome) -> Vec<u8> {

@@ -68,7 +68,7 @@ impl Shell {
 
     /// Bookkeeping for a call whose answer is in its stream.
     fn call_ended(&self, call: &Call, key: SessionKey, end: CallEnd) {
-        let now = self.now();
+        let now = end.at;
         let took = now.since(call.started);
         if end.failed {
             count(&self.counters().calls_failed);

@@ -41,7 +41,7 @@ pub(crate) struct Link {
     /// The peer will send nothing more; it may still listen.
     pub(crate) half_closed: bool,
     /// Answers that are in a buffer and not on the wire yet.
-    unwritten: Vec<(Rc<Stream>, Rc<Frame>)>,
+    pub(super) unwritten: Vec<(Rc<Stream>, Rc<Frame>)>,
 }
 
 /// What a connection does next.
@@ -128,7 +128,7 @@ impl Link {
                 self.unwritten.iter().for_each(|(stream, answer)| stream.undeliverable(answer));
                 return;
             }
-            self.unwritten = Vec::new();
+            self.unwritten.clear();
             let done = match next {
                 Next::Continue | Next::More { .. } => Ok(true),
                 Next::Yield => {

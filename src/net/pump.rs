@@ -81,6 +81,7 @@ impl Link {
         if role != Role::Reply {
             self.pending = Vec::new();
         }
+        self.unwritten = Vec::new();
         (open, out)
     }
 
