@@ -22,6 +22,8 @@ struct Inner {
     used: Cell<usize>,
     most: usize,
     keepers: RefCell<VecDeque<Weak<dyn Forgetful>>>,
+    /// At this many keepers the dead among them are thrown out.
+    prune_at: Cell<usize>,
 }
 
 /// Bytes held; given back when dropped.
@@ -32,7 +34,7 @@ pub(crate) struct Charge {
 
 impl Budget {
     pub(crate) fn new(most: usize) -> Budget {
-        Budget(Rc::new(Inner { used: Cell::new(0), most, keepers: RefCell::default() }))
+        Budget(Rc::new(Inner { used: Cell::new(0), most, keepers: RefCell::default(), prune_at: Cell::new(64) }))
     }
 
     /// Bytes held now.
@@ -60,8 +62,9 @@ impl Budget {
     /// Registers one who keeps bytes from now on; the oldest is asked first.
     pub(crate) fn keeps(&self, keeper: Weak<dyn Forgetful>) {
         let mut keepers = self.0.keepers.borrow_mut();
-        while keepers.front().is_some_and(|oldest| oldest.strong_count() == 0) {
-            keepers.pop_front();
+        if keepers.len() >= self.0.prune_at.get() {
+            keepers.retain(|keeper| keeper.strong_count() > 0);
+            self.0.prune_at.set(2 * keepers.len() + 64);
         }
         keepers.push_back(keeper);
     }

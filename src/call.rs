@@ -147,7 +147,10 @@ impl Call {
                 "the result is {} bytes, and the limit is {most} (result_bytes_max); ask for less, or page through it",
                 text.len()
             );
-            text = self.write(&Outcome::Tool(CallResult::error(words)));
+            text = self.write(&match outcome {
+                Outcome::Tool(_) => Outcome::Tool(CallResult::error(words)),
+                _ => Outcome::Error(Error::new(INTERNAL_ERROR, words)),
+            });
             end = CallEnd { outcome: "too_large", failed: true, bytes: text.len(), at };
         }
         self.cx.answer(text, at);

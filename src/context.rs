@@ -120,13 +120,13 @@ impl RequestContext {
     /// because the protocol demands rising values. If the client reads slowly, newer progress replaces older.
     pub fn progress(&self, progress: f64, total: Option<f64>, message: Option<&str>) {
         let last = self.0.progress.get();
-        let rising = last.map_or(progress, |last| progress.max(last + HAIR));
+        let rising = last.map_or(progress, |last| progress.max(a_hair_more(last)));
         self.send_progress(rising, total, message);
     }
 
     /// Progress because time passes, between the handler's own reports or before the first.
     pub(crate) fn beat(&self) {
-        self.send_progress(self.0.progress.get().unwrap_or(0.0) + HAIR, None, None);
+        self.send_progress(a_hair_more(self.0.progress.get().unwrap_or(0.0)), None, None);
     }
 
     pub(crate) fn wants_progress(&self) -> bool {
@@ -229,6 +229,11 @@ impl RequestContext {
             flag.0.store(true, Ordering::Release);
         }
     }
+}
+
+/// A hair more than `value`, and more in any case: beyond ten billion a hair is less than the next number.
+fn a_hair_more(value: f64) -> f64 {
+    (value + HAIR).max(value.next_up())
 }
 
 fn notification(method: &str, params: &[u8]) -> Vec<u8> {

@@ -104,8 +104,14 @@ pub(crate) const INTERNAL_ERROR: i32 = -32603;
 pub(crate) const CANCELLED: i32 = -32800;
 
 impl Error {
+    /// `message` is cut to half a kilobyte: it may quote what came in, and that may be megabytes.
     pub(crate) fn new(code: i32, message: impl Into<String>) -> Error {
-        Error { code, message: message.into() }
+        let mut message = message.into();
+        if message.len() > MESSAGE_BYTES_MAX {
+            message.truncate(prefix(&message, MESSAGE_BYTES_MAX).len());
+            message.push('…');
+        }
+        Error { code, message }
     }
 
     pub(crate) fn invalid_request(message: impl Into<String>) -> Error {
@@ -115,6 +121,17 @@ impl Error {
     pub(crate) fn invalid_params(message: impl Into<String>) -> Error {
         Error::new(INVALID_PARAMS, message)
     }
+}
+
+const MESSAGE_BYTES_MAX: usize = 512;
+
+/// The beginning of `text`, at most so many bytes, whole characters.
+pub(crate) fn prefix(text: &str, bytes_max: usize) -> &str {
+    let mut end = bytes_max.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
 }
 
 /// The members of a message as they stand in the text. Every one of them present, if only as `null`,
@@ -146,7 +163,9 @@ fn present<'de, D: serde::Deserializer<'de>>(de: D) -> Result<Option<&'de RawVal
 pub(crate) fn parse(body: &[u8], batch_max: usize) -> Result<Body<'_>, Error> {
     door::check(body).map_err(|refused| match refused {
         door::Refused::TooDeep => Error::new(PARSE_ERROR, "JSON nested deeper than 64 levels"),
-        door::Refused::Twice(key) => Error::invalid_request(format!("key {key:?} stands twice in one object")),
+        door::Refused::Twice(key) => {
+            Error::invalid_request(format!("key {:?} stands twice in one object", prefix(&key, 64)))
+        }
         door::Refused::TooWide => {
             Error::invalid_request("more than 64 members in the message, its params or its _meta")
         }

@@ -15,12 +15,12 @@ use std::rc::Rc;
 use slab::Slab;
 
 use crate::clock::Instant;
-use crate::jsonrpc::RequestId;
+use crate::jsonrpc::{RequestId, prefix};
 use crate::limits::Limits;
 use crate::mcp::level::Level;
-use crate::mcp::peer::{Peer, Principal, prefix};
+use crate::mcp::peer::{Peer, Principal};
 use crate::stream::Stream;
-use crate::wheel::Wheel;
+use crate::wheel::{Wheel, slot_of};
 
 /// A session's public name: it correlates everything that happened in a session and opens nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -401,6 +401,7 @@ impl SessionTable {
         if look < session.due {
             session.due = look;
             self.wheel.insert(look, key);
+            self.shed_timers();
         }
         None
     }
@@ -462,7 +463,9 @@ impl SessionTable {
 
     fn shed_timers(&mut self) {
         let slots = &self.slots;
-        self.wheel.shed(slots.len(), |key| slots.get(key.slot as usize).is_some_and(|session| session.key == *key));
+        self.wheel.shed(slots.len(), |key, at| {
+            slots.get(key.slot as usize).is_some_and(|session| session.key == *key && slot_of(session.due) == at)
+        });
     }
 
     /// The keys of all sessions that `which` names.

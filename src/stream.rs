@@ -185,11 +185,12 @@ impl Stream {
 
     /// Takes a notification, if there is room for it.
     pub(crate) fn notice(self: &Rc<Self>, text: Vec<u8>) {
+        // Dropped before it has a number: a gap in the numbers is one that nobody can resume behind.
+        if !self.has_room(&self.state.borrow(), text.len()) {
+            return self.dropped(&mut self.state.borrow_mut());
+        }
         let frame = self.frame(Kind::Notice, None, text);
         let mut state = self.state.borrow_mut();
-        if !self.has_room(&state, frame.bytes()) {
-            return self.dropped(&mut state);
-        }
         self.store_and_offer(&mut state, frame);
         wake(&mut state);
     }
@@ -204,7 +205,7 @@ impl Stream {
                 let before = frame.bytes();
                 frame.replace(text);
                 if matches!(state.feed, Feed::Open(_)) {
-                    state.queued_bytes = state.queued_bytes - before + frame.bytes();
+                    state.queued_bytes = (state.queued_bytes + frame.bytes()).saturating_sub(before);
                 }
                 state.kept_bytes = (state.kept_bytes + frame.bytes()).saturating_sub(before);
                 self.dropped(&mut state);
@@ -395,17 +396,25 @@ impl Stream {
         }
         state.kept_bytes += frame.bytes();
         state.kept.push_back(frame.clone());
-        while state.kept_bytes > self.common.limits.replay_bytes_max && state.kept.len() > 1 {
-            self.let_go_of_oldest(state);
-        }
+        while state.kept_bytes > self.common.limits.replay_bytes_max
+            && state.kept.len() > 1
+            && self.let_go_of_oldest(state)
+        {}
     }
 
-    fn let_go_of_oldest(&self, state: &mut State) {
-        let Some(frame) = state.kept.pop_front() else { return };
+    /// Lets go of the oldest message that is kept; false if there is none that can go. What waits for a connection that
+    /// is there stays: its bytes are held by the queue anyway, and must not be lost if that connection breaks.
+    fn let_go_of_oldest(&self, state: &mut State) -> bool {
+        let waits = |frame: &Rc<Frame>| frame.seq > state.sent_seq && matches!(state.feed, Feed::Open(_));
+        if state.kept.front().is_none_or(waits) {
+            return false;
+        }
+        let Some(frame) = state.kept.pop_front() else { return false };
         state.kept_bytes = state.kept_bytes.saturating_sub(frame.bytes());
         if frame.seq > state.sent_seq && frame.kind == Kind::Answer && matches!(state.feed, Feed::Detached) {
             self.undeliverable(&frame);
         }
+        true
     }
 
     fn offer(&self, state: &mut State, frame: Rc<Frame>) {
@@ -471,9 +480,7 @@ impl Stream {
 impl Forgetful for Stream {
     fn forget(&self) {
         let mut state = self.state.borrow_mut();
-        while !state.kept.is_empty() {
-            self.let_go_of_oldest(&mut state);
-        }
+        while self.let_go_of_oldest(&mut state) {}
     }
 }
 

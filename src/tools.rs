@@ -136,6 +136,6 @@ fn read_arguments<A: DeserializeOwned>(arguments: &str) -> Result<A, CallError> 
         // Position in a line the model never sees as such is no help to it.
         let text = error.to_string();
         let words = text.split(" at line ").next().unwrap_or(&text);
-        CallError::new(format!("invalid arguments: {words}"))
+        CallError::new(format!("invalid arguments: {}", jsonrpc::prefix(words, 300)))
     })
 }

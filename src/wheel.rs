@@ -37,10 +37,11 @@ impl<K> Wheel<K> {
         self.len
     }
 
-    /// Throws out the keys of those who are gone, if they are more than those who live.
+    /// Throws out the keys of those who are gone, and those that their owners no longer count on, if they are more than
+    /// those who live. `is_wanted` is asked for each key with its slot.
     ///
     /// Linear in keys, but each is looked at once for at least one that was put in: constant over time.
-    pub(crate) fn shed(&mut self, living: usize, is_alive: impl Fn(&K) -> bool) {
+    pub(crate) fn shed(&mut self, living: usize, is_wanted: impl Fn(&K, u64) -> bool) {
         if living == 0 {
             // Nobody: even a few dead keys could hold the memory pages of ten thousand.
             *self = Wheel::new();
@@ -48,8 +49,8 @@ impl<K> Wheel<K> {
         if self.len <= 2 * living + SPARE {
             return;
         }
-        self.slots.retain(|_, keys| {
-            keys.retain(&is_alive);
+        self.slots.retain(|&slot, keys| {
+            keys.retain(|key| is_wanted(key, slot));
             keys.shrink_to_fit();
             !keys.is_empty()
         });
@@ -80,9 +81,9 @@ impl<K> Wheel<K> {
 
 /// The first slot that does not begin before `deadline`, to the nanosecond: a key that came up early would be
 /// taken for one that is no longer its owner's only one.
-fn slot_of(deadline: Instant) -> u64 {
-    // As many slots as fit a u64 last for 146 billion years.
-    deadline.elapsed().as_nanos().div_ceil(SLOT.as_nanos()) as u64
+pub(crate) fn slot_of(deadline: Instant) -> u64 {
+    // As many slots as fit a u64 last for 146 billion years; what is later still is never.
+    u64::try_from(deadline.elapsed().as_nanos().div_ceil(SLOT.as_nanos())).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -96,6 +97,8 @@ mod tests {
         wheel.insert(at(1000) + Duration::from_nanos(1), 'd');
         assert_eq!(wheel.pop(at(1249)), None, "not even a nanosecond early");
         assert_eq!(wheel.pop(at(1250)), Some('d'));
+        wheel.insert(Instant::default() + Duration::MAX, 'e');
+        assert_eq!(wheel.pop(at(1_000_000_000)), None, "never is never");
         let mut wheel = Wheel::new();
         for (ms, key) in [(1000, 'b'), (1, 'a'), (1001, 'c')] {
             wheel.insert(at(ms), key);
@@ -113,7 +116,7 @@ mod tests {
     fn p19_the_dead_are_shed_once_they_outnumber_the_living() {
         let mut wheel = Wheel::new();
         for key in 0..100_000u32 {
-            wheel.shed(10, |&other| key - other <= 10);
+            wheel.shed(10, |&other, _| key - other <= 10);
             wheel.insert(Instant::default() + Duration::from_secs(1800 + u64::from(key) / 1000), key);
             assert!(wheel.len() <= 2 * 10 + SPARE + 1);
         }

@@ -13,9 +13,8 @@ use crate::limits::Limits;
 
 /// What the buffer holds.
 pub(crate) enum Step<'b, A> {
-    /// Not a whole request yet. `needs` is how many bytes are surely missing from the buffer's beginning on;
-    /// `go_on` says that the client waits for `100 Continue`.
-    More { needs: usize, go_on: bool },
+    /// Not a whole request yet; `go_on` says that the client waits for `100 Continue`.
+    More { go_on: bool },
     /// A whole request, admitted; it took `used` bytes.
     Request { admitted: A, head: Head<'b>, body: Cow<'b, [u8]>, used: usize },
     /// A refused one. `used` bytes can be skipped and the next request follows, unless the rejection closes.
@@ -62,6 +61,14 @@ impl Framer {
         matches!(self.stage, Stage::Length { .. } | Stage::Chunks { .. })
     }
 
+    /// Bytes of a chunked body that it has put together.
+    pub(crate) fn held(&self) -> usize {
+        match &self.stage {
+            Stage::Chunks { chunks, .. } => chunks.body.len(),
+            _ => 0,
+        }
+    }
+
     /// Looks for the next request in `buffer`.
     pub(crate) fn next<'b, A>(
         &mut self,
@@ -74,12 +81,12 @@ impl Framer {
             match &mut self.stage {
                 Stage::Start => {
                     if buffer.is_empty() {
-                        return Step::More { needs: 1, go_on };
+                        return Step::More { go_on };
                     }
                     self.stage = Stage::Head { searched: 0 };
                 }
                 Stage::Head { searched } => match self::start(buffer, searched, limits) {
-                    Ok(None) => return Step::More { needs: buffer.len() + 1, go_on },
+                    Ok(None) => return Step::More { go_on },
                     Ok(Some(end)) => match self.begin_body(buffer, end, limits, &admit) {
                         Ok(Begun::Whole { admitted, head, used }) => {
                             self.stage = Stage::Start;
@@ -93,13 +100,13 @@ impl Framer {
                 },
                 Stage::Length { head, total } => {
                     if buffer.len() < *total {
-                        return Step::More { needs: *total, go_on };
+                        return Step::More { go_on };
                     }
                     let (head, total) = (*head, *total);
                     return self.finish(buffer, head, Cow::Borrowed(&buffer[head..total]), total, limits, &admit);
                 }
                 Stage::Chunks { head, chunks } => match chunks.read(buffer, limits.body_bytes_max) {
-                    Ok(false) => return Step::More { needs: buffer.len() + 1, go_on },
+                    Ok(false) => return Step::More { go_on },
                     Ok(true) => {
                         let (head, used, body) = (*head, chunks.at, std::mem::take(&mut chunks.body));
                         return self.finish(buffer, head, Cow::Owned(body), used, limits, &admit);
@@ -211,6 +218,8 @@ struct Chunks {
     left: usize,
     expects: Expects,
     trailers: usize,
+    /// Bytes that were framing and not body.
+    framing: usize,
     body: Vec<u8>,
 }
 
@@ -223,6 +232,9 @@ enum Expects {
     Trailer,
 }
 
+/// So many bytes of chunk sizes, extensions and trailers are always taken; then eight for each byte of body, which is
+/// enough for chunks of one byte.
+const FRAMING_MAX: usize = 16 * 1024;
 /// Longest chunk-size line with its extensions, and the most bytes of trailers.
 const LINE_MAX: usize = 1024;
 
@@ -295,6 +307,12 @@ impl Chunks {
             return Err(Rejection::new(400, "a line of a chunked body must end in CR LF").closing());
         };
         self.at += end + 1;
+        self.framing += end + 1;
+        if self.framing > FRAMING_MAX.max(8 * self.body.len()) {
+            return Err(
+                Rejection::new(400, "more framing than body: larger chunks, and no extensions, please").closing()
+            );
+        }
         Ok(Some(line))
     }
 }
@@ -396,7 +414,7 @@ mod tests {
         let head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n";
         let mut framer = Framer::default();
         let mut go_on = |view: &[u8]| match framer.next(view, &Limits::default(), |_| Ok(())) {
-            Step::More { go_on, .. } => Some(go_on),
+            Step::More { go_on } => Some(go_on),
             _ => None,
         };
         assert_eq!(go_on(&head[..20]), Some(false));

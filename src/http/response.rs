@@ -111,6 +111,7 @@ pub(crate) fn rejection(out: &mut Vec<u8>, rejection: &Rejection, manner: &Manne
 
 /// Appends the head of an event stream (T-8, P57).
 pub(crate) fn stream_head(out: &mut Vec<u8>, headers: &[(&str, &str)], manner: &Manner) {
+    let manner = &Manner { close: manner.close || manner.http_1_0, ..manner.clone() };
     status_line(out, 200, manner);
     field(out, "content-type", "text/event-stream");
     field(out, "cache-control", "no-cache, no-transform");

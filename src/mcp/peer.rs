@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use serde::Deserialize;
 
+use crate::jsonrpc::prefix;
 use crate::revision::Revision;
 use crate::session::Fingerprint;
 
@@ -70,13 +71,4 @@ impl From<Implementation> for ClientInfo {
 /// At most 64 bytes of a client's words, without control characters: they end in logs and on screens.
 fn cut(text: String) -> Box<str> {
     prefix(&text, 64).chars().filter(|c| !c.is_control()).collect()
-}
-
-/// The beginning of `text`, at most so many bytes, whole characters.
-pub(crate) fn prefix(text: &str, bytes_max: usize) -> &str {
-    let mut end = bytes_max.min(text.len());
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
 }

@@ -1,13 +1,14 @@
 //! The answer to a POST whose calls take time: JSON if they end soon and quietly, else a stream (S-9).
 
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::Poll;
 
-use super::connection::{Link, Lost, write_answers};
+use super::connection::{Link, Lost};
 use super::shell::Wait;
 use crate::http::response::{self, Manner, Rejection};
 use crate::observe::Sessions;
-use crate::stream::Settled;
+use crate::stream::{Frame, Settled, join_answers};
 use crate::transport::{Events, Exchange, First, Form};
 
 /// What became of the wait.
@@ -112,4 +113,16 @@ impl Link {
         self.flush(&mut out).await?;
         Ok(!manner.close && !manner.http_1_0)
     }
+}
+
+/// Writes the answers of an exchange as one JSON body.
+pub(super) fn write_answers(out: &mut Vec<u8>, exchange: &Exchange, answers: &[Rc<Frame>], manner: &Manner) {
+    let mut body = Vec::new();
+    let session = exchange.session_header.as_deref().map(|id| ("mcp-session-id", id));
+    let headers = session.as_slice();
+    if let ([answer], false) = (answers, exchange.batch) {
+        return response::whole(out, 200, "application/json", headers, &answer.text(), manner);
+    }
+    join_answers(&mut body, answers);
+    response::whole(out, 200, "application/json", headers, &body, manner);
 }

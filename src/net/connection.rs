@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
+use super::answer::write_answers;
 use super::shell::{Cut, Presence, Shell, Wait};
 use super::socket::Socket;
 use crate::budget::Charge;
@@ -21,7 +22,7 @@ use crate::http::response::{self, Manner, Rejection};
 use crate::limits::Limits;
 use crate::observe;
 use crate::session::SessionKey;
-use crate::stream::{self, Frame, Settled, Stream};
+use crate::stream::{Frame, Settled, Stream};
 use crate::transport::{self, Admission, Admitted, Events, Exchange, Form, From, Reply, Route};
 
 /// A connection and what has been read of it.
@@ -49,7 +50,7 @@ pub(crate) enum Next {
     /// Look for another request in what is there.
     Continue,
     /// Read more.
-    More { needs: usize },
+    More,
     /// Let others run; there is more to do here.
     Yield,
     /// End, after what is to be written.
@@ -126,11 +127,11 @@ impl Link {
             let Some(next) = self.turn(&mut out).await else { return };
             if !out.is_empty() && self.flush(&mut out).await.is_err() {
                 self.unwritten.iter().for_each(|(stream, answer)| stream.undeliverable(answer));
-                return;
+                return self.forsake(next);
             }
             self.unwritten.clear();
             let done = match next {
-                Next::Continue | Next::More { .. } => Ok(true),
+                Next::Continue | Next::More => Ok(true),
                 Next::Yield => {
                     smol::future::yield_now().await;
                     Ok(true)
@@ -153,6 +154,16 @@ impl Link {
                 Ok(false) => return Box::pin(self.linger()).await,
                 Err(Lost) => return,
             }
+        }
+    }
+
+    /// The connection is gone before what was to come next: what has begun is ended as if it had come.
+    fn forsake(&mut self, next: Next) {
+        match next {
+            Next::Answer { exchange, .. } => exchange.reply.abandon(),
+            Next::Stream { events, manner } => drop(self.open(events, &manner)),
+            Next::Start { calls, session } => calls.into_iter().for_each(|call| self.shell.begin(call, session)),
+            _ => {}
         }
     }
 
@@ -181,7 +192,7 @@ impl Link {
                     }
                 };
                 match next {
-                    Next::More { .. } if out.is_empty() => {}
+                    Next::More if out.is_empty() => {}
                     next => return Poll::Ready(Some(next)),
                 }
             }
@@ -235,34 +246,31 @@ impl Link {
         self.account(next, out)
     }
 
-    /// Counts what an incomplete request holds, and says what the connection waits for.
+    /// Counts what the connection holds of later or incomplete requests, and says what it waits for.
     fn account(&mut self, next: Next, out: &mut Vec<u8>) -> Next {
-        let Next::More { needs } = next else {
+        let held = self.pending.len() + self.framer.held();
+        if held <= SMALL {
             self.charge = None;
-            return next;
-        };
-        if needs > SMALL || self.pending.len() > SMALL {
+        } else {
             let budget = &self.shell.services.common.budget;
             let charge = self.charge.get_or_insert_with(|| budget.charge(0));
-            if !charge.grow(needs.max(self.pending.len())) {
+            if !charge.grow(held) && matches!(next, Next::More) {
                 count(&self.shell.counters().over_budget);
                 let cause = "the server's buffers are full (limit buffered_bytes_max); try again soon";
                 response::rejection(out, &Rejection::new(503, cause).closing(), &Manner::default());
                 return Next::Close;
             }
-        } else {
-            self.charge = None;
         }
-        let waits_for = match (self.framer.in_body(), self.framer.is_amid()) {
-            (true, _) => Wait::Body,
-            (false, true) => Wait::Head,
-            (false, false) => Wait::Request,
+        let waits_for = match (&next, self.framer.in_body(), self.framer.is_amid()) {
+            (Next::More, true, _) => Wait::Body,
+            (Next::More, false, true) => Wait::Head,
+            _ => Wait::Request,
         };
         // A head or a body that trickles in does not get its time anew with every byte.
         if waits_for == Wait::Request || self.presence.waits_for.get() != waits_for {
             self.shell.wait_for(&self.presence, waits_for, self.shell.now());
         }
-        Next::More { needs }
+        next
     }
 
     /// Serves the requests at the front of `buffer`; returns how much of it they took.
@@ -280,18 +288,21 @@ impl Link {
         let (shell, from) = (self.shell.clone(), self.presence.from);
         let refused = RefCell::new(Manner::default());
         let check = |head: &Head<'_>| {
-            transport::check(head, from, &shell.policy).inspect_err(|rejection| {
-                *refused.borrow_mut() = manner(head, rejection.status != 403, shell.limits());
-            })
+            let checked = transport::check(head, from, &shell.policy);
+            let origin_is_good = checked.as_ref().map_or_else(|rejection| rejection.status != 403, |_| true);
+            if checked.is_err() || head.origin.is_some() {
+                *refused.borrow_mut() = manner(head, origin_is_good, shell.limits());
+            }
+            checked
         };
         let mut at = 0;
         for _ in 0..REQUESTS_PER_TURN {
             match self.framer.next(&buffer[at..], shell.limits(), check) {
-                Step::More { needs, go_on } => {
+                Step::More { go_on } => {
                     if go_on {
                         out.extend_from_slice(response::CONTINUE);
                     }
-                    return (at, Next::More { needs });
+                    return (at, Next::More);
                 }
                 Step::Refused { rejection, used } => {
                     at += used;
@@ -476,16 +487,4 @@ fn manner(head: &Head<'_>, origin_is_good: bool, limits: &Limits) -> Manner {
 fn write_reply(out: &mut Vec<u8>, reply: &Reply, manner: &Manner) {
     let headers: Vec<_> = reply.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
     response::whole(out, reply.status, reply.media_type, &headers, &reply.body, manner);
-}
-
-/// Writes the answers of an exchange as one JSON body.
-pub(crate) fn write_answers(out: &mut Vec<u8>, exchange: &Exchange, answers: &[Rc<Frame>], manner: &Manner) {
-    let mut body = Vec::new();
-    let session = exchange.session_header.as_deref().map(|id| ("mcp-session-id", id));
-    let headers = session.as_slice();
-    if let ([answer], false) = (answers, exchange.batch) {
-        return response::whole(out, 200, "application/json", headers, &answer.text(), manner);
-    }
-    stream::join_answers(&mut body, answers);
-    response::whole(out, 200, "application/json", headers, &body, manner);
 }

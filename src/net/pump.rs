@@ -132,6 +132,8 @@ impl Link {
             }
             if open.role != Role::Reply && !self.pending.is_empty() {
                 *chatter += std::mem::take(&mut self.pending).len();
+                // There may be more, and nobody has asked to be told.
+                cx.waker().wake_by_ref();
             }
             match (self.half_closed && !was_half_closed, open.role) {
                 (true, Role::Reply) => Poll::Ready(Turn::Probe),

@@ -16,7 +16,7 @@ use crate::heap::Ballast;
 use crate::limits::Limits;
 use crate::session::{Reason, Session, SessionKey, SessionTable};
 use crate::transport::{Desk, Effects, From, Policy};
-use crate::wheel::Wheel;
+use crate::wheel::{Wheel, slot_of};
 
 /// What all tasks of one server share.
 pub(crate) struct Shell {
@@ -95,6 +95,8 @@ const SCRATCH_BYTES: usize = 64 * 1024;
 /// could be given back.
 const BUFFERS_KEPT: usize = 4;
 const BUFFER_BYTES: usize = 4096;
+/// How long nobody must have left before memory is given back.
+const CALM: Duration = Duration::from_millis(200);
 /// When so many sessions and connections have gone, their memory is worth giving back.
 const CROWD: usize = 256;
 /// Keep-alives and expiries between two turns of the executor, so that ten thousand streams do not hold the loop.
@@ -248,8 +250,11 @@ impl Shell {
     }
 
     fn shed_waits(&self, connections: &Slab<Rc<Presence>>) {
-        let is_here = |key: &ConnectionKey| connections.get(key.slot as usize).is_some_and(|p| p.key == *key);
-        self.waits.borrow_mut().shed(connections.len(), is_here);
+        let is_wanted = |key: &ConnectionKey, at: u64| {
+            let presence = connections.get(key.slot as usize).filter(|presence| presence.key == *key);
+            presence.is_some_and(|presence| presence.due.get().is_some_and(|due| slot_of(due) == at))
+        };
+        self.waits.borrow_mut().shed(connections.len(), is_wanted);
     }
 
     /// Says what a connection waits for from `now` on, and so for how long it may.
@@ -257,6 +262,9 @@ impl Shell {
         let limits = self.limits();
         presence.waits_for.set(what);
         presence.since.set(now);
+        if presence.cut.get() == Some(Cut::TooLong) {
+            presence.cut.set(None); // for the wait before, which is over
+        }
         let most = match what {
             Wait::Request => limits.idle_wait,
             Wait::Head => limits.head_wait,
@@ -314,7 +322,7 @@ impl Shell {
         }
     }
 
-    /// Notes how many are here, and when to give memory back: a second after the last of a crowd has gone.
+    /// Notes how many are here, and when to give memory back: shortly after the last of a crowd has gone.
     pub(crate) fn count_heads(&self) {
         let here = self.connections.borrow().len() + self.table.borrow().len();
         let last = self.heads.replace(here);
@@ -323,7 +331,7 @@ impl Shell {
             *self.ballast.borrow_mut() = Some(Ballast::take());
         }
         if here < last && self.crowd.get() - here >= CROWD {
-            self.calm_at.set(Some(self.now() + Duration::from_secs(1)));
+            self.calm_at.set(Some(self.now() + CALM));
         }
     }
 
@@ -349,7 +357,7 @@ impl Shell {
     /// Notes until when a call may run.
     pub(crate) fn call_ends_at(&self, deadline: Instant, slot: usize, serial: u64, calls: &Slab<Running>) {
         let mut ends = self.call_ends.borrow_mut();
-        ends.shed(calls.len(), |&(slot, serial)| calls.get(slot).is_some_and(|call| call.serial == serial));
+        ends.shed(calls.len(), |&(slot, serial), _| calls.get(slot).is_some_and(|call| call.serial == serial));
         ends.insert(deadline, (slot, serial));
     }
 

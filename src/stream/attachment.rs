@@ -62,7 +62,8 @@ impl Attachment {
     pub(crate) fn wrote(&self, frame: Option<&Frame>) {
         let mut state = self.stream.state.borrow_mut();
         state.resumable |= self.stream.nonce().is_some();
-        if let Some(frame) = frame {
+        // A connection that was replaced speaks for itself only: the newer one was given what this one had not written.
+        if let Some(frame) = frame.filter(|_| state.epoch == self.epoch) {
             state.sent_seq = state.sent_seq.max(frame.seq);
         }
     }
