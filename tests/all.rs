@@ -10,6 +10,7 @@
 mod sim;
 
 mod admission;
+mod bounds;
 mod calls;
 mod chaos;
 mod debug;
