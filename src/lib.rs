@@ -30,7 +30,7 @@
 //!
 //! Imports go to the same floor or down; a test enforces it.
 //!
-//! 0. words: `clock`, `wheel`, `limits`, `revision`, `door`, `jsonrpc`, `counters`, `budget`, `heap`
+//! 0. words: `clock`, `wheel`, `limits`, `revision`, `door`, `jsonrpc`, `counters`, `budget`
 //! 1. bytes, no I/O: `http`, `sse`
 //! 2. memory, no I/O: `mcp`, `stream`, `session`
 //! 3. rules, no I/O: `context`, `offload`, `tools`, `call`, `transport`
@@ -45,7 +45,6 @@ mod context;
 mod counters;
 mod door;
 mod handle;
-mod heap;
 mod http;
 mod jsonrpc;
 mod limits;

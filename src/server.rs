@@ -306,7 +306,6 @@ impl<F: Future<Output = ()>> Future for Turns<'_, F> {
             if self.run.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(());
             }
-            self.shell.count_heads();
             let Some(next) = self.shell.next_deadline() else { return Poll::Pending };
             let now = self.shell.now();
             if next <= now {

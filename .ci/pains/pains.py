@@ -407,19 +407,20 @@ async def p17_sessions_nobody_deletes_are_gone_after_their_idle_time():
         async def legacy(n):
             (await Legacy.open(server)).close(reset=True)
 
-        # A first round of everything warms the allocator; what it leaves is the base.
-        for job in (abandoned, streamed, legacy):
-            await pace(5000, 16, job)
-            await asyncio.sleep(3)   # not by looking: a look at thousands of sessions takes memory of its own
-            await server.settle(0)
-        base, files = server.rss(), server.descriptors()
-        for job in (abandoned, streamed, legacy):
-            await pace(5000, 16, job)
-            await asyncio.sleep(3)
-            await server.settle(0)
-        grown = server.rss() - base
-        assert grown <= MIB, f"RSS grew by {grown} bytes over 15,000 sessions"
-        assert server.descriptors() <= files, f"{server.descriptors()} descriptors, {files} before"
+        async def whole_round():
+            for job in (abandoned, streamed, legacy):
+                await pace(5000, 16, job)
+                await asyncio.sleep(3)   # not by looking: a look at thousands of sessions takes memory of its own
+                await server.settle(0)
+            return server.rss(), server.descriptors()
+
+        # The heap keeps the size of the fullest moment, and rounds differ in that; what leaks grows in every round.
+        rounds = [await whole_round()]
+        while len(rounds) < 2 or rounds[-1][0] - rounds[-2][0] > MIB:
+            assert len(rounds) < 5, f"RSS grew in each of four rounds: {[rss for rss, _ in rounds]}"
+            rounds.append(await whole_round())
+        grown = rounds[-1][0] - rounds[-2][0]
+        assert rounds[-1][1] <= rounds[0][1], f"{rounds[-1][1]} descriptors, {rounds[0][1]} before"
     return f"3 x 5,000 sessions, RSS {grown // 1024:+} KiB"
 
 
@@ -1081,9 +1082,9 @@ async def p79_one_fingerprint_tells_the_whole_story_and_no_id_leaks():
 @bulk
 async def i07_ten_thousand_idle_streams_cost_at_most_four_kib_each():
     """Item 7 of the first part's list, not of PAINS: user-space memory, idle CPU, no loop stall."""
-    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    count = min(10_000, files - 200)
-    async with Server() as server:
+    count = min(10_000, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 200)
+
+    async def opened(server):
         conns = []
 
         async def stream(n):
@@ -1096,29 +1097,46 @@ async def i07_ten_thousand_idle_streams_cost_at_most_four_kib_each():
             assert reply.status == 202, reply
             poster.reset()
 
-        base = server.rss()
         await pace(count, 16, stream)
         for conn in conns:
             conn.writer.transport.pause_reading()   # this side must not be what is measured
         await asyncio.sleep(2)
-        each = (server.rss() - base) / count
-        cpu = server.cpu()
-        await asyncio.sleep(30)   # two rounds of keep-alives
-        share = (server.cpu() - cpu) / 30
+        return conns
+
+    async def closed(server, conns):
         for conn in conns:
             conn.reset()
         end = time.monotonic() + 10
-        while server.descriptors() > 50 and time.monotonic() < end:
+        while server.descriptors() > 50:
+            assert time.monotonic() < end, f"{server.descriptors()} descriptors are left"
             await asyncio.sleep(0.1)
-        left = server.rss() - base
+        await asyncio.sleep(0.5)
+        return server.rss()
+
+    async with Server() as server:
+        base = server.rss()
+        conns = await opened(server)
+        each, cpu = (server.rss() - base) / count, server.cpu()
+        await asyncio.sleep(30)   # two rounds of keep-alives
+        share = (server.cpu() - cpu) / 30
+        first = await closed(server, conns)
+        second = await closed(server, await opened(server))
         shown = await server.gauges()   # only now: a look at 10,000 sessions is work and memory of its own
         late = {k: v for k, v in shown["counters"].items() if "stall" in k or "late" in k}
         assert shown["gauges"]["sessions"] == 0, shown["gauges"]
         assert each <= 4096, f"{each:.0f} bytes of RSS per session"
         assert share < 0.01, f"{share:.1%} of a core while idle"
-        assert left <= each * count / 4 + MIB, f"{left} bytes of {each * count:.0f} stay after all have closed"
+        assert second - first <= MIB, f"a second round left {second - first} bytes more than the first"
         assert late["loop_stalls"] == 0, f"the loop stalled: {late}"
-    return f"{count} streams, {each:.0f} bytes each, {share:.2%} CPU while idle, {left // 1024} KiB left after; {late}"
+
+    # glibc gives its heap back from the top only, and a single freed block that its per-thread cache keeps up
+    # there holds all of it. What the server itself lets go of shows without that cache.
+    async with Server(env={"GLIBC_TUNABLES": "glibc.malloc.tcache_count=0"}) as server:
+        bare = server.rss()
+        left = await closed(server, await opened(server)) - bare
+        assert left <= each * count / 10 + MIB, f"{left} bytes of {each * count:.0f} stay after all have closed"
+    return (f"{count} streams, {each:.0f} bytes each, {share:.2%} CPU while idle; after they close {left // 1024} KiB are left, "
+            f"{(first - base) // 1024} with glibc's own cache, {(second - first) // 1024:+} after a second round; {late}")
 
 
 @bulk

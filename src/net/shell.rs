@@ -12,7 +12,6 @@ use super::calls::Running;
 use crate::clock::{Clock, Instant};
 use crate::context::Services;
 use crate::counters::{Counters, count, peak};
-use crate::heap::Ballast;
 use crate::limits::Limits;
 use crate::session::{Reason, Session, SessionKey, SessionTable};
 use crate::transport::{Desk, Effects, From, Policy};
@@ -37,11 +36,6 @@ pub(crate) struct Shell {
     pub(crate) call_serial: Cell<u64>,
     beat_phase: Cell<u32>,
     connection_serial: Cell<u32>,
-    /// Sessions and connections, and the most of them since memory was last given back.
-    heads: Cell<usize>,
-    crowd: Cell<usize>,
-    calm_at: Cell<Option<Instant>>,
-    ballast: RefCell<Option<Ballast>>,
 }
 
 /// Points at a connection, and at no other that takes its place later.
@@ -95,10 +89,6 @@ const SCRATCH_BYTES: usize = 64 * 1024;
 /// could be given back.
 const BUFFERS_KEPT: usize = 4;
 const BUFFER_BYTES: usize = 4096;
-/// How long nobody must have left before memory is given back.
-const CALM: Duration = Duration::from_millis(200);
-/// When so many sessions and connections have gone, their memory is worth giving back.
-const CROWD: usize = 256;
 /// Keep-alives and expiries between two turns of the executor, so that ten thousand streams do not hold the loop.
 const DUE_PER_TURN: usize = 64;
 
@@ -122,10 +112,6 @@ impl Shell {
             call_serial: Cell::new(0),
             beat_phase: Cell::new(0),
             connection_serial: Cell::new(0),
-            heads: Cell::new(0),
-            crowd: Cell::new(0),
-            calm_at: Cell::new(None),
-            ballast: RefCell::new(None),
         })
     }
 
@@ -322,31 +308,6 @@ impl Shell {
         }
     }
 
-    /// Notes how many are here, and when to give memory back: shortly after the last of a crowd has gone.
-    pub(crate) fn count_heads(&self) {
-        let here = self.connections.borrow().len() + self.table.borrow().len();
-        let last = self.heads.replace(here);
-        self.crowd.set(self.crowd.get().max(here));
-        if here >= CROWD && self.ballast.borrow().is_none() {
-            *self.ballast.borrow_mut() = Some(Ballast::take());
-        }
-        if here < last && self.crowd.get() - here >= CROWD {
-            self.calm_at.set(Some(self.now() + CALM));
-        }
-    }
-
-    fn give_memory_back(&self, now: Instant) -> bool {
-        let is_due = self.calm_at.get().is_some_and(|at| at <= now);
-        if is_due {
-            self.calm_at.set(None);
-            self.crowd.set(self.heads.get());
-            if let Some(ballast) = &mut *self.ballast.borrow_mut() {
-                ballast.exchange();
-            }
-        }
-        is_due
-    }
-
     // ---- what falls due ----
 
     /// Deadlines that are being watched, of the living and the not yet forgotten.
@@ -363,12 +324,7 @@ impl Shell {
 
     /// The earliest moment at which something may be due.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        let waits = [
-            self.table.borrow().next_deadline(),
-            self.waits.borrow().next(),
-            self.call_ends.borrow().next(),
-            self.calm_at.get(),
-        ];
+        let waits = [self.table.borrow().next_deadline(), self.waits.borrow().next(), self.call_ends.borrow().next()];
         waits.into_iter().flatten().min()
     }
 
@@ -378,8 +334,7 @@ impl Shell {
             peak(&self.counters().timer_late_ms_max, now.since(due).as_millis() as u64);
         }
         for _ in 0..DUE_PER_TURN {
-            let did =
-                self.expire_session(now) | self.expire_wait(now) | self.expire_call(now) | self.give_memory_back(now);
+            let did = self.expire_session(now) | self.expire_wait(now) | self.expire_call(now);
             if !did {
                 return false;
             }
