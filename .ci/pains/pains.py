@@ -726,9 +726,11 @@ async def p39_a_client_that_never_reads_costs_its_neighbour_nothing():
 
             async def flood():
                 text = "x" * 20_000
-                end = time.monotonic() + 10
+                # The stall is counted from the last byte taken, and a kernel whose application reads nothing may still
+                # take some with its window probe after 5 s.
+                end = time.monotonic() + 20
                 for n in range(10_000_000):
-                    assert time.monotonic() < end, f"after 10 s not cut at a write stall of 5 s: {statuses}"
+                    assert time.monotonic() < end, f"after 20 s not cut at a write stall of 5 s: {statuses}"
                     if done.is_set():
                         await asyncio.sleep(0.1)
                     try:
