@@ -211,6 +211,11 @@ pub(crate) struct Newcomer {
     pub(crate) initialized: bool,
 }
 
+/// The session that `key` points at, if it is still that one. Not a method: the other fields stay free to be read.
+fn at(slots: &mut Slab<Box<Session>>, key: SessionKey) -> Option<&mut Session> {
+    slots.get_mut(key.slot as usize).map(Box::as_mut).filter(|session| session.key == key)
+}
+
 /// All sessions.
 pub(crate) struct SessionTable {
     limits: Limits,
@@ -332,7 +337,7 @@ impl SessionTable {
     }
 
     pub(crate) fn get(&mut self, key: SessionKey) -> Option<&mut Session> {
-        self.slots.get_mut(key.slot as usize).map(Box::as_mut).filter(|session| session.key == key)
+        at(&mut self.slots, key)
     }
 
     /// A call begins.
@@ -345,7 +350,7 @@ impl SessionTable {
     /// A call has ended; the idle time begins anew. A session whose life is over comes back with its last call.
     pub(crate) fn call_ended(&mut self, key: SessionKey, now: Instant) -> Option<Session> {
         let limits = &self.limits;
-        let session = self.slots.get_mut(key.slot as usize).filter(|session| session.key == key)?;
+        let session = at(&mut self.slots, key)?;
         session.calls_in_flight = session.calls_in_flight.saturating_sub(1);
         session.calls_done += 1;
         session.last_active = now;
@@ -357,17 +362,16 @@ impl SessionTable {
 
     /// A reply of the session became a stream that can be resumed.
     pub(crate) fn keep_reply(&mut self, key: SessionKey, reply: &Rc<Stream>, now: Instant) {
-        let limits = &self.limits;
-        if let Some(session) = self.slots.get_mut(key.slot as usize).filter(|session| session.key == key) {
+        if let Some(session) = self.get(key) {
             session.replies.push(reply.clone());
-            session.trim_replies(limits, now);
         }
+        self.trim(key, now);
     }
 
     /// Forgets replies that have been kept for long enough.
     pub(crate) fn trim(&mut self, key: SessionKey, now: Instant) {
         let limits = &self.limits;
-        if let Some(session) = self.slots.get_mut(key.slot as usize).filter(|session| session.key == key) {
+        if let Some(session) = at(&mut self.slots, key) {
             session.trim_replies(limits, now);
         }
     }
@@ -392,7 +396,7 @@ impl SessionTable {
     /// Looks at a session again after it became less busy or was initialised.
     pub(crate) fn settle(&mut self, key: SessionKey, now: Instant) -> Option<Session> {
         let limits = &self.limits;
-        let session = self.slots.get_mut(key.slot as usize).filter(|session| session.key == key)?;
+        let session = at(&mut self.slots, key)?;
         if session.closing && session.calls_in_flight == 0 {
             return self.end(key, Reason::Life, now);
         }
@@ -411,7 +415,7 @@ impl SessionTable {
         loop {
             let key = self.wheel.pop(now)?;
             let limits = &self.limits;
-            let Some(session) = self.slots.get_mut(key.slot as usize).filter(|session| session.key == key) else {
+            let Some(session) = at(&mut self.slots, key) else {
                 continue;
             };
             session.trim_replies(limits, now);
