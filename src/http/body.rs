@@ -80,7 +80,8 @@ impl Framer {
         loop {
             match &mut self.stage {
                 Stage::Start => {
-                    if buffer.is_empty() {
+                    // RFC 9112, 2.2: an empty line before a request is ignored. Nothing has begun with it.
+                    if matches!(buffer, b"" | b"\r" | b"\r\n") {
                         return Step::More { go_on };
                     }
                     self.stage = Stage::Head { searched: 0 };
@@ -175,34 +176,40 @@ impl Framer {
 
 /// Where the head ends, if it is all here.
 fn start(buffer: &[u8], searched: &mut usize, limits: &Limits) -> Result<Option<usize>, Rejection> {
+    begins(buffer)?;
     let found = head::end(buffer, *searched);
-    *searched = buffer.len();
+    let from = std::mem::replace(searched, buffer.len());
     let size = found.unwrap_or(buffer.len());
     if size > limits.head_bytes_max {
         let most = limits.head_bytes_max;
         return Err(Rejection::new(431, format!("request line and headers over {most} bytes (limit head_bytes_max)")));
     }
-    if found.is_none() && !plausible(buffer) {
-        return Err(Rejection::new(400, "this is not an HTTP/1.1 request"));
+    if found.is_none() {
+        // A head whose lines end otherwise would never end here: its client is told so before `head_wait` is over.
+        head::check_lines(buffer, from.saturating_sub(1))?;
     }
     Ok(found)
 }
 
-/// Can these bytes still become a request line? TLS, HTTP/2 and line noise are told so at once.
-fn plausible(buffer: &[u8]) -> bool {
-    // RFC 9112, 2.2: an empty line before a request is ignored (and `httparse` skips it).
+/// Can these bytes become a request line? TLS, HTTP/2 and line noise are told so at once, however little is there.
+fn begins(buffer: &[u8]) -> Result<(), Rejection> {
     let buffer = buffer.strip_prefix(b"\r\n").unwrap_or(buffer);
-    if buffer == b"\r" {
-        return true;
+    if buffer.starts_with(b"PRI * HTTP/2") {
+        return Err(Rejection::new(505, "HTTP/2 is not spoken here, only HTTP/1.0 and HTTP/1.1"));
     }
-    let line_end = buffer.iter().position(|&byte| byte == b'\n').unwrap_or(buffer.len());
-    let line = &buffer[..line_end];
-    let token = line.iter().position(|&byte| byte == b' ').unwrap_or(line.len());
-    token <= 32
-        && line[..token].iter().all(u8::is_ascii_alphabetic)
-        && (line_end == buffer.len() || line.last() == Some(&b'\r'))
-        && !line.starts_with(b"PRI * HTTP/2")
+    let method = buffer.split(|&byte| byte == b' ').next().unwrap_or_default();
+    if !method.iter().take(METHOD_MAX + 1).all(|&byte| head::is_token(byte)) {
+        return Err(Rejection::new(400, "this is not an HTTP/1.1 request"));
+    }
+    if method.len() > METHOD_MAX {
+        // RFC 9112, 3: longer than any that is implemented.
+        return Err(Rejection::new(501, "no method has a name as long as that"));
+    }
+    Ok(())
 }
+
+/// Bytes of the longest method that is looked at; the longest registered one has 17.
+const METHOD_MAX: usize = 32;
 
 fn too_large(most: usize) -> Rejection {
     Rejection::new(413, format!("the body is over {most} bytes (limit body_bytes_max, option --body-bytes-max)"))
@@ -251,7 +258,7 @@ impl Chunks {
                     if digits == 0 || !(extension.is_empty() || extension[0] == b';') {
                         return Err(bad("a chunk begins with its size in hexadecimal digits"));
                     }
-                    if line[digits..].iter().any(|&byte| byte < b' ' && byte != b'\t' || byte == 0x7f) {
+                    if has_control(&line[digits..]) {
                         return Err(bad("a chunk extension has a control byte"));
                     }
                     self.left = hexadecimal(&line[..digits]).unwrap_or(usize::MAX);
@@ -282,6 +289,9 @@ impl Chunks {
                     let Some(line) = self.line(buffer)? else { return Ok(false) };
                     if line.is_empty() {
                         return Ok(true);
+                    }
+                    if !is_field(line) {
+                        return Err(bad("a trailer is malformed; expected a name, a colon and a value"));
                     }
                     self.trailers += line.len();
                     if self.trailers > LINE_MAX {
@@ -315,6 +325,16 @@ impl Chunks {
         }
         Ok(Some(line))
     }
+}
+
+/// Is it a header line? Trailers are dropped, but what is none may be the next request to another reader.
+fn is_field(line: &[u8]) -> bool {
+    let name = line.iter().position(|&byte| byte == b':').unwrap_or(0);
+    name > 0 && line[..name].iter().all(|&byte| head::is_token(byte)) && !has_control(&line[name..])
+}
+
+fn has_control(bytes: &[u8]) -> bool {
+    bytes.iter().any(|&byte| byte < b' ' && byte != b'\t' || byte == 0x7f)
 }
 
 fn hexadecimal(digits: &[u8]) -> Option<usize> {
@@ -380,6 +400,9 @@ mod tests {
             (format!("{chunked}5;{}\r\n", "x".repeat(2000)), Err(400)),
             (format!("{chunked}0\r\nA: {}\r\n\r\n", "x".repeat(600)), Ok("")),
             (format!("{chunked}0\r\nA: {0}\r\nB: {0}\r\n\r\n", "x".repeat(600)), Err(400)),
+            (format!("{chunked}0\r\nGET / HTTP/1.1\r\n\r\n"), Err(400)),
+            (format!("{chunked}0\r\nA : x\r\n\r\n"), Err(400)),
+            (format!("{chunked}0\r\nA: \0\r\n\r\n"), Err(400)),
         ] {
             let outcome = outcome.map(|body: &str| body.as_bytes().to_vec());
             assert_eq!(framed(text.as_bytes(), &limits), outcome, "{}", text.escape_debug());
@@ -388,9 +411,16 @@ mod tests {
 
     #[test]
     fn what_cannot_be_a_request_is_refused_before_its_head_ends() {
-        for text in ["\x16\x03\x01\x02", "PRI * HTTP/2.0\r\n", "GET / HTTP/1.1\n", &"A".repeat(40)] {
-            let mut framer = Framer::default();
-            assert_eq!(run(&mut framer, &[text.as_bytes()], &Limits::default()), Err(400), "{text:?}");
+        for (text, status) in [
+            ("\x16\x03\x01\x02", 400),
+            ("GET / HTTP/1.1\n", 400),
+            ("GET / HTTP/1.1\r\nHost: a\n", 400),
+            ("GET / HTTP/1.1\r\nHost: a\r\n b", 400),
+            ("GET\r\n", 400),
+            ("PRI * HTTP/2.0\r\n", 505),
+            (&"A".repeat(40), 501),
+        ] {
+            assert_eq!(framed(text.as_bytes(), &Limits::default()), Err(status), "{text:?}");
         }
         let long = format!("GET /{} HTTP/1.1\r\n", "a".repeat(20_000));
         assert_eq!(run(&mut Framer::default(), &[long.as_bytes()], &Limits::default()), Err(431));

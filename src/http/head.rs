@@ -9,6 +9,7 @@
 use std::mem::MaybeUninit;
 
 use super::response::Rejection;
+use crate::jsonrpc::HEADER_MISMATCH;
 use crate::limits::Limits;
 
 /// Where the body ends.
@@ -41,13 +42,15 @@ pub(crate) struct Head<'b> {
     pub(crate) session: Option<&'b str>,
     pub(crate) protocol_version: Option<&'b str>,
     pub(crate) last_event_id: Option<&'b str>,
+    pub(crate) mcp_method: Option<&'b str>,
+    pub(crate) mcp_name: Option<&'b str>,
+    /// `Mcp-Param-*`: what follows in the name, and the value.
+    pub(crate) params: Vec<(&'b str, &'b str)>,
     pub(crate) requested_headers: Option<&'b str>,
     pub(crate) forwarded_for: Option<&'b str>,
     pub(crate) forwarded_prefix: Option<&'b str>,
     /// The request shows that it came through a proxy.
     pub(crate) proxied: bool,
-    mcp_method: Option<&'b str>,
-    mcp_name: Option<&'b str>,
     transfer_encoding: Option<&'b str>,
     content_length: Option<&'b str>,
     connection_close: bool,
@@ -115,13 +118,15 @@ pub(crate) fn end(buffer: &[u8], from: usize) -> Option<usize> {
 /// 400, 431, 501 or 505; the connection cannot be used after any of them.
 pub(crate) fn parse<'b>(bytes: &'b [u8], limits: &Limits) -> Result<Head<'b>, Rejection> {
     let refuse = |status, message: &'static str| Err(Rejection::new(status, message).closing());
-    check_lines(bytes)?;
+    check_lines(bytes, 0)?;
     let mut headers = [MaybeUninit::uninit(); HEADERS_CEILING];
     let mut request = httparse::Request::new(&mut []);
     match request.parse_with_uninit_headers(bytes, &mut headers) {
         Ok(httparse::Status::Complete(_)) => {}
         Err(httparse::Error::TooManyHeaders) => return too_many_headers(HEADERS_CEILING.min(limits.headers_max)),
-        Err(httparse::Error::Version) => return refuse(505, "only HTTP/1.0 and HTTP/1.1 are spoken here"),
+        Err(httparse::Error::Version) if states_a_version(bytes) => {
+            return refuse(505, "only HTTP/1.0 and HTTP/1.1 are spoken here");
+        }
         _ => return refuse(400, "the request line or a header is malformed"),
     }
     if request.headers.len() > limits.headers_max {
@@ -144,9 +149,24 @@ fn too_many_headers<T>(most: usize) -> Result<T, Rejection> {
     Err(Rejection::new(431, format!("more than {most} header lines (limit headers_max)")).closing())
 }
 
-/// Refuses what `httparse` lets pass: lines that end in a bare LF and lines that go on with white space.
-fn check_lines(bytes: &[u8]) -> Result<(), Rejection> {
-    for at in memchr::memchr_iter(b'\n', bytes) {
+/// Is it a well-formed request line, if in a version that is not ours? To `httparse` no version at all is one too.
+fn states_a_version(bytes: &[u8]) -> bool {
+    let line = bytes.strip_prefix(b"\r\n").unwrap_or(bytes).split(|&byte| byte == b'\r').next().unwrap_or_default();
+    let mut parts = line.split(|&byte| byte == b' ').skip(2);
+    let version = parts.next().and_then(|version| version.strip_prefix(b"HTTP/"));
+    parts.next().is_none()
+        && matches!(version, Some([major, b'.', minor]) if major.is_ascii_digit() && minor.is_ascii_digit())
+}
+
+/// May `byte` stand in a method or in a header's name (RFC 9110, 5.6.2)?
+pub(crate) fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// Refuses what `httparse` lets pass: lines that end in a bare LF and lines that go on with white space. `from` is how
+/// far they were looked at before.
+pub(crate) fn check_lines(bytes: &[u8], from: usize) -> Result<(), Rejection> {
+    for at in memchr::memchr_iter(b'\n', bytes.get(from..).unwrap_or_default()).map(|at| from + at) {
         if at == 0 || bytes[at - 1] != b'\r' {
             return Err(Rejection::new(400, "a header line ends in LF without CR").closing());
         }
@@ -182,6 +202,7 @@ impl<'b> Head<'b> {
             proxied: false,
             mcp_method: None,
             mcp_name: None,
+            params: Vec::new(),
             transfer_encoding: None,
             content_length: None,
             connection_close: false,
@@ -191,6 +212,10 @@ impl<'b> Head<'b> {
     }
 
     fn target(&mut self, target: &'b str) -> Result<(), Rejection> {
+        // One reader ends the path at a fragment, another does not.
+        if target.contains('#') || !target.is_ascii() {
+            return Err(Rejection::new(400, "the request target has a fragment or a byte that no URL has").closing());
+        }
         let rest = match target.as_bytes().first() {
             Some(b'/') => target,
             _ if target == "*" && self.method == "OPTIONS" => target,
@@ -205,7 +230,12 @@ impl<'b> Head<'b> {
                     return Err(malformed());
                 }
                 self.authority = Some(authority);
-                if rest.is_empty() { "/" } else { rest }
+                match rest {
+                    // RFC 9112, 3.2.4: the server as a whole.
+                    "" if self.method == "OPTIONS" => "*",
+                    "" => "/",
+                    rest => rest,
+                }
             }
         };
         (self.path, self.query) = match rest.split_once('?') {
@@ -218,7 +248,11 @@ impl<'b> Head<'b> {
     fn header(&mut self, name: &'b str, value: &'b [u8]) -> Result<(), Rejection> {
         let Some(slot) = self.slot(name) else { return self.listed_header(name, value) };
         if slot.is_some() {
-            return Err(Rejection::new(400, format!("more than one {name} header")).closing());
+            let mut refused = Rejection::new(400, format!("more than one {name} header")).closing();
+            if is_mirror(name) {
+                refused.code = HEADER_MISMATCH; // T-11
+            }
+            return Err(refused);
         }
         *slot = Some(text(name, value)?);
         Ok(())
@@ -262,6 +296,9 @@ impl<'b> Head<'b> {
                 self.proxied = true;
                 self.forwarded_for = Some(text(name, value)?);
             }
+            11.. if name.get(..10).is_some_and(|start| start.eq_ignore_ascii_case("mcp-param-")) => {
+                self.params.push((&name[10..], text(name, value)?));
+            }
             3 if is("via") => self.proxied = true,
             9 if is("forwarded") => self.proxied = true,
             _ if name.get(..12).is_some_and(|start| start.eq_ignore_ascii_case("x-forwarded-")) => self.proxied = true,
@@ -282,8 +319,7 @@ impl<'b> Head<'b> {
             (None, None) => Framing::Length(0),
             (Some(_), Some(_)) => return refuse(400, "Content-Length and Transfer-Encoding exclude each other"),
             (Some(_), None) if self.http_1_0 => return refuse(400, "HTTP/1.0 has no Transfer-Encoding"),
-            (Some(coding), None) if coding.eq_ignore_ascii_case("chunked") => Framing::Chunked,
-            (Some(_), None) => return refuse(501, "the only Transfer-Encoding understood here is chunked, alone"),
+            (Some(codings), None) => chunked(codings)?,
             (None, Some(digits)) => Framing::Length(length(digits)?),
         };
         self.expects_continue = match self.expect {
@@ -295,15 +331,33 @@ impl<'b> Head<'b> {
     }
 }
 
-fn length(digits: &str) -> Result<usize, Rejection> {
-    let plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-    // More than 18 digits cannot be a length; `parse` alone would also take a sign.
-    let parsed = if plain && digits.len() <= 18 { digits.parse().ok() } else { None };
-    match parsed {
-        Some(length) => Ok(length),
-        None if plain => Ok(usize::MAX),
-        None => Err(Rejection::new(400, "Content-Length: expected digits").closing()),
+/// Does the header repeat what stands in the body?
+fn is_mirror(name: &str) -> bool {
+    ["mcp-name", "mcp-method", "mcp-protocol-version"].iter().any(|mirror| name.eq_ignore_ascii_case(mirror))
+}
+
+/// RFC 9112, 6.1 and 6.3: without `chunked` at its end a body has none, which is 400; what is below is not undone here.
+fn chunked(codings: &str) -> Result<Framing, Rejection> {
+    let refuse = |status, message: &'static str| Err(Rejection::new(status, message).closing());
+    let is_chunked = |coding: &str| coding.eq_ignore_ascii_case("chunked");
+    let mut codings = codings.split(',').map(|coding| coding.trim_matches([' ', '\t'])).rev();
+    if !codings.next().is_some_and(is_chunked) {
+        return refuse(400, "the last Transfer-Encoding of a request must be chunked");
     }
+    match codings.next() {
+        None => Ok(Framing::Chunked),
+        Some(coding) if coding.is_empty() || is_chunked(coding) => refuse(400, "Transfer-Encoding: expected chunked"),
+        Some(_) => refuse(501, "the only Transfer-Encoding understood here is chunked, alone"),
+    }
+}
+
+fn length(digits: &str) -> Result<usize, Rejection> {
+    // Asked before `parse`, which would also take a sign.
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(Rejection::new(400, "Content-Length: expected digits").closing());
+    }
+    // More than can be counted is too large, which is another answer.
+    Ok(digits.parse().unwrap_or(usize::MAX))
 }
 
 fn text<'b>(name: &str, value: &'b [u8]) -> Result<&'b str, Rejection> {
@@ -331,7 +385,10 @@ mod tests {
             ("POST /mcp HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
             ("POST /mcp HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
             ("POST /mcp HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", 501),
-            ("POST /mcp HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n", 501),
+            ("POST /mcp HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n", 400),
+            ("POST /mcp HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, identity\r\n\r\n", 400),
+            ("POST /mcp HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, chunked\r\n\r\n", 400),
+            ("POST /mcp HTTP/1.1\r\nHost: a\r\nTransfer-Encoding:\r\n\r\n", 400),
             ("POST /mcp HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
             ("POST /mcp HTTP/1.1\r\nHost: a\r\nContent-Length: +1\r\n\r\n", 400),
             ("POST /mcp HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n", 400),
@@ -347,6 +404,11 @@ mod tests {
             ("GET / HTTP/1.1\r\nHost : a\r\n\r\n", 400),
             ("GET / HTTP/1.1\r\n Host: a\r\n\r\n", 400),
             ("GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505),
+            ("GET / \r\nHost: a\r\n\r\n", 400),
+            ("GET /  HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+            ("GET / http/1.1\r\nHost: a\r\n\r\n", 400),
+            ("GET /#a HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+            ("GET /?\u{e9} HTTP/1.1\r\nHost: a\r\n\r\n", 400),
             ("GET / HTTP/1.1\r\nHost: a\r\nExpect: more\r\n\r\n", 417),
             ("GET ftp://a/ HTTP/1.1\r\nHost: a\r\n\r\n", 400),
             ("GET http:/// HTTP/1.1\r\nHost: a\r\n\r\n", 400),
@@ -373,6 +435,8 @@ mod tests {
         assert!(!head.close);
         let head = parsed("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999999999\r\n\r\n").unwrap();
         assert_eq!(head.framing, Framing::Length(usize::MAX), "too large, which is 413 and not 400");
+        let head = parsed("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 00000000000000000007\r\n\r\n").unwrap();
+        assert_eq!(head.framing, Framing::Length(7), "RFC 9110, 8.6: any number of digits");
         let head =
             parsed("GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\r\n").unwrap();
         assert!(!head.close, "P51: an upgrade offer is ignored");

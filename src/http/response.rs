@@ -17,8 +17,8 @@ pub(crate) struct Rejection {
     pub(crate) message: Cow<'static, str>,
     /// The request's id, where it is known and helps.
     pub(crate) id: Option<RequestId>,
-    /// JSON for the error's `data`.
-    pub(crate) data: Option<String>,
+    /// The error's `data`.
+    pub(crate) data: Option<serde_json::Value>,
     /// `Allow`, `Retry-After` or `WWW-Authenticate`, by status.
     pub(crate) header: Option<(&'static str, &'static str)>,
     /// The connection cannot be used further: where the next request begins is unknown.
@@ -54,7 +54,7 @@ impl Rejection {
 
 impl From<jsonrpc::Error> for Rejection {
     fn from(error: jsonrpc::Error) -> Rejection {
-        Rejection { code: error.code, ..Rejection::new(400, error.message) }
+        Rejection { code: error.code, data: error.data, ..Rejection::new(400, error.message) }
     }
 }
 
@@ -102,8 +102,9 @@ pub(crate) fn whole(
 /// Appends a refusal.
 pub(crate) fn rejection(out: &mut Vec<u8>, rejection: &Rejection, manner: &Manner) {
     let mut body = Vec::with_capacity(128);
-    let error = jsonrpc::Error::new(rejection.code, rejection.message.clone());
-    jsonrpc::write_error(&mut body, rejection.id.as_ref(), &error, rejection.data.as_deref());
+    let error =
+        jsonrpc::Error { data: rejection.data.clone(), ..jsonrpc::Error::new(rejection.code, &*rejection.message) };
+    jsonrpc::write_error(&mut body, rejection.id.as_ref(), &error);
     let headers: &[(&str, &str)] = rejection.header.as_slice();
     let manner = Manner { close: manner.close || rejection.close, ..manner.clone() };
     whole(out, rejection.status, "application/json", headers, &body, &manner);
