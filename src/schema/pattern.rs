@@ -1,0 +1,193 @@
+//! Patterns: the regular expressions of ECMA-262 (with its flag `u`), as far as they can be matched in linear time.
+//!
+//! `regex-lite` matches; its dialect differs from the standard's in a few places where both accept a text and mean
+//! something else by it. Those are rewritten here or refused, so that what a client's validator accepts is what we
+//! accept. Not known here: `\p{…}`, look-around and backreferences; they are refused.
+
+use regex_lite::{Regex, RegexBuilder};
+
+/// White space outside of ASCII, as `\s` has it.
+const SPACE: &str = r"\u{a0}\u{1680}\u{2000}-\u{200a}\u{2028}\u{2029}\u{202f}\u{205f}\u{3000}\u{feff}";
+/// Everything else, as `\S` has it.
+const NOT_SPACE: &str = r"\x00-\x08\x0e-\x1f\x21-\u{9f}\u{a1}-\u{167f}\u{1681}-\u{1fff}\u{200b}-\u{2027}\u{202a}-\u{202e}\u{2030}-\u{205e}\u{2060}-\u{2fff}\u{3001}-\u{fefe}\u{ff00}-\u{10ffff}";
+/// Compiled sizes in bytes. Most patterns fit into the first; beyond the second they are refused.
+const BYTES_MIN: usize = 512;
+const BYTES_MAX: usize = 64 * 1024;
+
+/// A compiled pattern.
+#[derive(Debug)]
+pub(super) struct Pattern {
+    regex: Regex,
+    /// As it was written.
+    shown: Box<str>,
+    /// The cost of a byte of text, in steps; matching looks at every state of the pattern for every byte.
+    weight: usize,
+}
+
+impl Pattern {
+    pub(super) fn new(pattern: &str) -> Result<Pattern, String> {
+        let rewritten = rewrite(pattern)?;
+        let mut bytes_max = BYTES_MIN;
+        loop {
+            match RegexBuilder::new(&rewritten).size_limit(bytes_max).build() {
+                Ok(regex) => {
+                    return Ok(Pattern { regex, shown: pattern.into(), weight: bytes_max / BYTES_MIN });
+                }
+                // It does not say whether size was the reason, so try up to the end.
+                Err(_) if bytes_max < BYTES_MAX => bytes_max *= 2,
+                Err(error) => return Err(error.to_string()),
+            }
+        }
+    }
+
+    /// Whether it matches anywhere in `text`.
+    pub(super) fn matches(&self, text: &str) -> bool {
+        self.regex.is_match(text)
+    }
+
+    /// What `matches` costs.
+    pub(super) fn steps(&self, text: &str) -> usize {
+        (text.len() + 1).saturating_mul(self.weight)
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        &self.shown
+    }
+}
+
+/// From the standard's dialect to that of `regex-lite`.
+fn rewrite(pattern: &str) -> Result<String, String> {
+    let mut out = String::with_capacity(pattern.len());
+    let mut letters = pattern.chars().peekable();
+    let mut in_class = false;
+    while let Some(letter) = letters.next() {
+        match letter {
+            '\\' => escape(letters.next(), letters.peek().copied(), in_class, &mut out)?,
+            '[' if in_class => out.push_str("\\["),
+            '[' => {
+                out.push('[');
+                if letters.next_if_eq(&'^').is_some() {
+                    out.push('^');
+                }
+                // To the standard this is an empty class, to `regex-lite` a class that begins with a bracket.
+                if letters.next_if_eq(&']').is_some() {
+                    match out.ends_with('^') {
+                        true => out.replace_range(out.len() - 2.., r"[\s\S]"),
+                        false => return Err("`[]` matches nothing; write `\\]` for a bracket".into()),
+                    }
+                    continue;
+                }
+                in_class = true;
+            }
+            ']' if in_class => {
+                in_class = false;
+                out.push(']');
+            }
+            // Doubled, they would be operators on classes.
+            '&' | '~' if in_class => out.extend(['\\', letter]),
+            '-' if in_class && letters.peek() == Some(&'-') => return Err("`--` in a class; write `\\-`".into()),
+            '.' if !in_class => out.push_str(r"[^\n\r\u{2028}\u{2029}]"),
+            '(' if letters.peek() == Some(&'?') => {
+                let mut ahead = letters.clone();
+                ahead.next();
+                match (ahead.next(), ahead.next()) {
+                    (Some('=' | '!'), _) | (Some('<'), Some('=' | '!')) => {
+                        return Err("look-around is not supported".into());
+                    }
+                    (Some(':' | '<'), _) => out.push('('),
+                    _ => return Err("a group begins with `(`, `(?:` or `(?<name>`; flags are not supported".into()),
+                }
+            }
+            other => out.push(other),
+        }
+    }
+    Ok(out)
+}
+
+/// Rewrites a backslash and the `letter` behind it.
+fn escape(letter: Option<char>, next: Option<char>, in_class: bool, out: &mut String) -> Result<(), String> {
+    let Some(letter) = letter else { return Err("ends in a backslash".into()) };
+    match letter {
+        // What is a class on both ends cannot become the end of a range.
+        's' if in_class => out.extend([r"\s", SPACE, r"\s"]),
+        'S' if in_class => out.extend([r"\d", NOT_SPACE, r"\d"]),
+        's' => out.extend([r"[\s", SPACE, "]"]),
+        'S' => out.extend([r"[^\s", SPACE, "]"]),
+        'b' if in_class => out.push_str(r"\x08"),
+        'b' if next == Some('{') => return Err("`\\b` is not repeated".into()),
+        '0' if !next.is_some_and(|next| next.is_ascii_digit()) => out.push_str(r"\x00"),
+        // Without the backslash: to `regex-lite` these are word boundaries.
+        '<' | '>' => out.push(letter),
+        'd' | 'D' | 'w' | 'W' | 'b' | 'B' | 't' | 'n' | 'v' | 'f' | 'r' | 'x' | 'u' => out.extend(['\\', letter]),
+        // It has the better words for what it does not know.
+        'p' | 'P' | '0'..='9' => out.extend(['\\', letter]),
+        letter if letter.is_ascii_punctuation() => out.extend(['\\', letter]),
+        letter => return Err(format!("`\\{letter}` is no escape of ECMA-262")),
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_means_what_it_means_in_ecma_262() {
+        for (pattern, matching, other) in [
+            ("^a*$", "aaa", "aab"),
+            ("a+", "xxaayy", "xxyy"),
+            ("^.$", "é", "\r"),
+            (r"^\d$", "0", "\u{9ea}"),
+            (r"^\w$", "a", "é"),
+            (r"^\s$", "\u{feff}", "x"),
+            (r"^\S$", "x", "\u{a0}"),
+            (r"^[\s-]$", "-", "x"),
+            (r"^[^\s]$", "x", "\u{2003}"),
+            (r"^[^\S]$", "\u{2003}", "x"),
+            (r"^[\s\S]$", "\n", ""),
+            (r"^[^]$", "\n", ""),
+            (r"^[\d\-.]+$", "1-.", "a"),
+            ("^[[:alpha:]]$", "a]", "z"),
+            ("^[a&&b]$", "&", "c"),
+            (r"^[\b]$", "\u{8}", "b"),
+            (r"^\<\>\/\-$", "<>/-", "/-"),
+            (r"^\u00e9\x41\u{1F600}$", "éA😀", "e"),
+            (r"^\0$", "\0", "0"),
+            ("^(?<year>[0-9]{4})-(?:0[1-9]|1[0-2])$", "2026-11", "2026-13"),
+            ("a$", "a", "a\n"),
+        ] {
+            let compiled = Pattern::new(pattern).unwrap();
+            assert!(compiled.matches(matching), "{pattern} {matching:?}");
+            assert!(!compiled.matches(other), "{pattern} {other:?}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_matched_in_linear_time_or_means_two_things_is_refused() {
+        for (pattern, words) in [
+            ("a(?=b)", "look-around"),
+            ("(?<!a)b", "look-around"),
+            (r"(a)\1", "backreferences"),
+            (r"\p{L}", "Unicode"),
+            ("(?i)a", "flags"),
+            ("(?P<a>b)", "(?<name>"),
+            ("[]a]", "matches nothing"),
+            ("[+--]", "`\\-`"),
+            (r"\Aa\z", "no escape"),
+            (r"a\", "backslash"),
+            ("(", "group"),
+            ("a{2,1}", "repetition"),
+            ("(a{1000}){1000}", "size"),
+        ] {
+            let error = Pattern::new(pattern).unwrap_err();
+            assert!(error.contains(words), "{pattern}: {error}");
+        }
+    }
+
+    #[test]
+    fn larger_patterns_cost_more() {
+        let weight = |pattern: &str| Pattern::new(pattern).unwrap().weight;
+        assert_eq!(weight("^[a-z0-9_]+$"), 1);
+        assert!(weight("^(?:a?){500}$") >= 16);
+    }
+}
