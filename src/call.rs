@@ -16,18 +16,9 @@ use crate::clock::{Instant, Sleep};
 use crate::context::RequestContext;
 use crate::counters::{count, peak};
 use crate::jsonrpc::{self, Error, INTERNAL_ERROR};
-use crate::mcp::compat;
-use crate::mcp::content::CallResult;
+use crate::mcp::compat::{self, Outcome};
+use crate::mcp::result::{CallError, CallResult};
 use crate::tools::CallFuture;
-
-/// How a request ends.
-pub(crate) enum Outcome {
-    /// A result that is JSON already.
-    Result(Vec<u8>),
-    /// What a tool gave back.
-    Tool(CallResult),
-    Error(Error),
-}
 
 /// What is left to do.
 pub(crate) enum Work {
@@ -99,9 +90,11 @@ impl Call {
             self.stalled(held);
         }
         match polled {
-            Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(Ok(result))) => Poll::Ready(Outcome::Tool(result)),
-            Ok(Poll::Ready(Err(error))) => Poll::Ready(Outcome::Tool(error.into())),
+            // Asked something: this round is over, whatever else the handler would wait for.
+            Ok(Poll::Pending) => self.cx.input_required().map_or(Poll::Pending, Poll::Ready),
+            Ok(Poll::Ready(Ok(outcome))) => Poll::Ready(outcome),
+            Ok(Poll::Ready(Err(error))) if self.method == "tools/call" => Poll::Ready(tool_failed(error, &self.cx)),
+            Ok(Poll::Ready(Err(error))) => Poll::Ready(Outcome::Error(error.of_request(self.cx.peer().revision))),
             Err(_) => Poll::Ready(Outcome::Error(panicked(&self.cx, &self.tool))),
         }
     }
@@ -135,11 +128,14 @@ impl Call {
     fn finish(&mut self, outcome: Outcome, at: Instant) -> CallEnd {
         let most = self.cx.services().common.limits.result_bytes_max;
         let (failed, outcome_name) = match &outcome {
-            Outcome::Result(_) => (false, "ok"),
             Outcome::Tool(result) if result.is_error() => (true, "tool_error"),
-            Outcome::Tool(_) => (false, "ok"),
             Outcome::Error(_) => (true, "error"),
+            Outcome::InputRequired { .. } => (false, "input_required"),
+            _ => (false, "ok"),
         };
+        if outcome_name == "input_required" {
+            count(&self.cx.services().common.counters.calls_input_required);
+        }
         let mut text = self.write(&outcome);
         let mut end = CallEnd { outcome: outcome_name, failed, bytes: text.len(), at };
         if text.len() > most {
@@ -166,15 +162,21 @@ impl Call {
         let mut text = Vec::with_capacity(192);
         let id = self.cx.request_id();
         match outcome {
-            Outcome::Result(result) => jsonrpc::write_result(&mut text, id, |out| out.extend_from_slice(result)),
-            Outcome::Tool(result) => {
-                let revision = self.cx.peer().revision;
-                jsonrpc::write_result(&mut text, id, |out| compat::write_call_result(out, result, revision));
+            Outcome::Error(error) => {
+                self.cx.note_status(error.code);
+                jsonrpc::write_error(&mut text, Some(id), error);
             }
-            Outcome::Error(error) => jsonrpc::write_error(&mut text, Some(id), error, None),
+            other => {
+                jsonrpc::write_result(&mut text, id, |out| compat::write_result(out, other, self.cx.envelope()));
+            }
         }
         text
     }
+}
+
+/// How a tool's call ends that failed.
+pub(crate) fn tool_failed(error: CallError, cx: &RequestContext) -> Outcome {
+    error.of_tool(cx.peer().revision).map_or_else(Outcome::Error, Outcome::Tool)
 }
 
 /// The panic's own words are in the host's log already; the client learns where to look, not what it said.

@@ -60,6 +60,9 @@ struct Simulated {
     sleepers: BTreeMap<(Instant, u64), Waker>,
 }
 
+/// The wall clock of a simulation at its start: a day in 2026.
+const SIMULATION_BEGAN: u64 = 1_785_000_000;
+
 impl Clock {
     /// The machine's monotonic clock; waits are served by `async-io`.
     pub fn real() -> Clock {
@@ -76,6 +79,17 @@ impl Clock {
         match &*self.0 {
             Source::Real(start) => Instant(start.elapsed()),
             Source::Simulated(state) => state.borrow().now,
+        }
+    }
+
+    /// Seconds since 1970, for what must be understood by another instance of the server or after a restart. May jump.
+    pub(crate) fn wall_seconds(&self) -> u64 {
+        match &*self.0 {
+            Source::Real(_) => {
+                let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+                since.map_or(0, |since| since.as_secs())
+            }
+            Source::Simulated(state) => SIMULATION_BEGAN + state.borrow().now.elapsed().as_secs(),
         }
     }
 

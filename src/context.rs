@@ -1,5 +1,7 @@
 //! What a handler knows of its call, and what it can do in it.
 
+mod ask;
+
 use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -8,19 +10,40 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::asking::Asking;
 use crate::clock::{Clock, Instant};
 use crate::jsonrpc::{self, RequestId};
-use crate::mcp::content::CallError;
+use crate::mcp::compat::{Envelope, Outcome};
 use crate::mcp::level::Level;
 use crate::mcp::peer::{ClientInfo, Peer, Principal};
+use crate::mcp::result::CallError;
 use crate::offload::Offload;
-use crate::stream::{Common, LastProgress, Stream};
+use crate::seal::Seal;
+use crate::stream::{Common, LastProgress, Role, Stream};
+use crate::subscription::Listeners;
 
 /// What all calls share.
 pub(crate) struct Services {
     pub(crate) clock: Clock,
     pub(crate) offload: Offload,
     pub(crate) common: Rc<Common>,
+    /// Fresh random bits for ids.
+    pub(crate) ids: Box<dyn Fn() -> u128>,
+    /// Seals what clients carry for us: cursors and request states.
+    pub(crate) seal: Seal,
+    pub(crate) listeners: Rc<Listeners>,
+    /// The server's `Implementation`, as JSON.
+    pub(crate) server_info: Vec<u8>,
+}
+
+impl Services {
+    /// Random bytes for one seal.
+    pub(crate) fn nonce(&self) -> [u8; 24] {
+        let mut nonce = [0; 24];
+        nonce[..16].copy_from_slice(&(self.ids)().to_le_bytes());
+        nonce[16..].copy_from_slice(&((self.ids)() as u64).to_le_bytes());
+        nonce
+    }
 }
 
 /// A call, as its handler sees it. Clones are the same call.
@@ -46,9 +69,11 @@ struct Inner {
     peer: Rc<Peer>,
     id: RequestId,
     stream: Rc<Stream>,
-    log_level: Rc<Cell<Level>>,
+    log_level: Option<Rc<Cell<Level>>>,
     /// The client's token as JSON, if it wants progress.
     token: Option<Box<str>>,
+    /// How the client is asked; set before the handler runs.
+    asking: OnceCell<Asking>,
     progress: Cell<Option<f64>>,
     last: LastProgress,
     cancelled: OnceCell<CancelFlag>,
@@ -71,7 +96,8 @@ pub(crate) struct Origin {
     pub(crate) peer: Rc<Peer>,
     pub(crate) id: RequestId,
     pub(crate) stream: Rc<Stream>,
-    pub(crate) log_level: Rc<Cell<Level>>,
+    /// From which level on the client wants log messages; none if it wants none.
+    pub(crate) log_level: Option<Rc<Cell<Level>>>,
     pub(crate) token: Option<Box<str>>,
 }
 
@@ -88,6 +114,7 @@ impl RequestContext {
             stream,
             log_level,
             token,
+            asking: OnceCell::new(),
             progress: Cell::new(None),
             last: LastProgress::default(),
             cancelled: OnceCell::new(),
@@ -160,7 +187,7 @@ impl RequestContext {
     ///
     /// Nothing secret belongs in it. If the client reads slowly, it is dropped and counted.
     pub fn log(&self, level: Level, logger: &str, data: &impl Serialize) {
-        if level < self.0.log_level.get() {
+        if self.0.log_level.as_ref().is_none_or(|least| level < least.get()) {
             return;
         }
         let mut params = Vec::with_capacity(96);
@@ -174,6 +201,15 @@ impl RequestContext {
         jsonrpc::write_json(&mut params, data);
         params.push(b'}');
         self.0.stream.notice(notification("notifications/message", &params));
+    }
+
+    /// Ends the connection that waits for this call, and tells the client to come back for the answer after `retry`: for
+    /// calls of minutes, which no proxy would keep a connection for. Only clients of 2025-11-25 can come back; for all
+    /// others this does nothing.
+    pub fn close_stream(&self, retry: Duration) {
+        if self.0.peer.revision.primes_streams() && self.0.stream.role() == Role::Reply {
+            self.0.stream.release(retry);
+        }
     }
 
     /// Waits.
@@ -207,7 +243,7 @@ impl RequestContext {
     /// Answers with an error in place of a call that may not go on.
     pub(crate) fn answer_error(&self, error: &jsonrpc::Error, now: Instant) {
         let mut text = Vec::with_capacity(128);
-        jsonrpc::write_error(&mut text, Some(&self.0.id), error, None);
+        jsonrpc::write_error(&mut text, Some(&self.0.id), error);
         self.answer(text, now);
     }
 
@@ -221,6 +257,36 @@ impl RequestContext {
 
     pub(crate) fn peer(&self) -> &Peer {
         &self.0.peer
+    }
+
+    /// An error of the call's may have an HTTP status of its own, as long as no head is out (T-17, T-20).
+    pub(crate) fn note_status(&self, code: i32) {
+        if self.0.peer.revision.errors_have_statuses() {
+            self.0.stream.set_status(match code {
+                jsonrpc::METHOD_NOT_FOUND => 404,
+                jsonrpc::HEADER_MISMATCH | jsonrpc::MISSING_CAPABILITY | jsonrpc::UNSUPPORTED_VERSION => 400,
+                _ => 200,
+            });
+        }
+    }
+
+    /// Says how the client is asked; once, before the handler runs.
+    pub(crate) fn asks_by(&self, asking: Asking) {
+        let _ = self.0.asking.set(asking);
+    }
+
+    /// How the call ends if its handler has asked something that its client must answer first.
+    pub(crate) fn input_required(&self) -> Option<Outcome> {
+        match self.0.asking.get() {
+            Some(Asking::Rounds(rounds)) if rounds.wants_input() => Some(rounds.required(&self.0.services)),
+            _ => None,
+        }
+    }
+
+    /// What stands around the call's result.
+    pub(crate) fn envelope(&self) -> Envelope<'_> {
+        let is_private = matches!(self.0.asking.get(), Some(Asking::Rounds(rounds)) if rounds.is_retry());
+        Envelope { revision: self.0.peer.revision, server_info: &self.0.services.server_info, is_private }
     }
 
     /// The call is dropped before its end.

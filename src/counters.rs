@@ -49,6 +49,14 @@ counters! {
     ambiguous_cancels,
     /// Log and progress notifications dropped or replaced because the client read too slowly.
     messages_dropped,
+    /// Requests of 2026-07-28, which have no session.
+    stateless_requests,
+    /// Questions of handlers that were sent to clients of sessions.
+    questions_asked,
+    /// Calls of 2026-07-28 that ended with a question to the client.
+    calls_input_required,
+    /// Calls of 2026-07-28 that ended because the client closed its connection.
+    calls_disconnected,
     /// Connections cut because the peer took no byte for too long.
     slow_consumers,
     /// Streams resumed by `Last-Event-ID`.

@@ -1,10 +1,11 @@
 //! What other threads can ask of a running server.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_channel::{Receiver, Sender};
 
+use crate::subscription::Changes;
 use crate::transport::auth::Tokens;
 
 /// Asks things of a server from any thread. Exists before the server; clones are the same handle.
@@ -31,13 +32,15 @@ pub struct Handle(Arc<Wire>);
 struct Wire {
     commands: Sender<Command>,
     receiver: Receiver<Command>,
+    changes: Mutex<Changes>,
 }
 
 /// What is asked.
 #[derive(Debug)]
 pub(crate) enum Command {
     Shutdown(Duration),
-    ToolsChanged,
+    /// There is something in the changes.
+    Changed,
     Tokens(Tokens),
     Sessions(Sender<String>),
 }
@@ -49,7 +52,7 @@ impl Handle {
     /// A handle for a server that is yet to be built.
     pub fn new() -> Handle {
         let (commands, receiver) = async_channel::bounded(WAITING_MAX);
-        Handle(Arc::new(Wire { commands, receiver }))
+        Handle(Arc::new(Wire { commands, receiver, changes: Mutex::default() }))
     }
 
     /// Stops the server: listeners close at once, running calls get `grace` to finish, streams are ended.
@@ -58,9 +61,40 @@ impl Handle {
         self.ask(Command::Shutdown(grace));
     }
 
-    /// Tells every client with an open stream that the tools have changed.
+    /// Tells every client that listens that the tools have changed.
     pub fn tools_list_changed(&self) {
-        self.ask(Command::ToolsChanged);
+        self.changed(|changes| changes.tools = true);
+    }
+
+    /// Tells every client that listens that the prompts have changed.
+    pub fn prompts_list_changed(&self) {
+        self.changed(|changes| changes.prompts = true);
+    }
+
+    /// Tells every client that listens that the list of resources has changed.
+    pub fn resources_list_changed(&self) {
+        self.changed(|changes| changes.resources = true);
+    }
+
+    /// Tells every client that subscribed to the resource at `uri`, or to one above it, that it has changed. Changes
+    /// that come faster than they can be told are put together.
+    pub fn resource_updated(&self, uri: impl Into<String>) {
+        self.changed(|changes| changes.note_updated(uri.into()));
+    }
+
+    fn changed(&self, note: impl FnOnce(&mut Changes)) {
+        let mut changes = self.0.changes.lock().unwrap_or_else(PoisonError::into_inner);
+        let was_empty = changes.is_empty();
+        note(&mut changes);
+        drop(changes);
+        if was_empty {
+            self.ask(Command::Changed);
+        }
+    }
+
+    /// What has changed since this was last asked.
+    pub(crate) fn take_changes(&self) -> Changes {
+        std::mem::take(&mut *self.0.changes.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Replaces the tokens. Sessions of tokens that are gone end.

@@ -75,8 +75,11 @@ pub(crate) enum Message<'a> {
         method: std::borrow::Cow<'a, str>,
         params: Option<&'a RawValue>,
     },
-    /// An answer to a request of ours. This version of the server sends none, so it is only accepted.
-    Response,
+    /// An answer to a request of ours: a result, or an error.
+    Response {
+        id: RequestId,
+        outcome: Result<&'a RawValue, &'a RawValue>,
+    },
 }
 
 /// What a body holds.
@@ -93,6 +96,8 @@ pub(crate) struct Error {
     pub code: i32,
     /// One sentence that names the cause and, where there is one, the remedy.
     pub message: String,
+    /// What a program may want to know besides.
+    pub data: Option<serde_json::Value>,
 }
 
 pub(crate) const PARSE_ERROR: i32 = -32700;
@@ -100,6 +105,12 @@ pub(crate) const INVALID_REQUEST: i32 = -32600;
 pub(crate) const METHOD_NOT_FOUND: i32 = -32601;
 pub(crate) const INVALID_PARAMS: i32 = -32602;
 pub(crate) const INTERNAL_ERROR: i32 = -32603;
+/// A mirrored header is missing, or says something else than the body (2026-07-28).
+pub(crate) const HEADER_MISMATCH: i32 = -32020;
+/// The client did not declare what the request needs (2026-07-28).
+pub(crate) const MISSING_CAPABILITY: i32 = -32021;
+/// The envelope names a revision that is not spoken here (2026-07-28).
+pub(crate) const UNSUPPORTED_VERSION: i32 = -32022;
 /// How a cancelled Streamable HTTP request ends (F-90); outside the range that JSON-RPC reserves.
 pub(crate) const CANCELLED: i32 = -32800;
 
@@ -111,7 +122,7 @@ impl Error {
             message.truncate(prefix(&message, MESSAGE_BYTES_MAX).len());
             message.push('…');
         }
-        Error { code, message }
+        Error { code, message, data: None }
     }
 
     pub(crate) fn invalid_request(message: impl Into<String>) -> Error {
@@ -120,6 +131,11 @@ impl Error {
 
     pub(crate) fn invalid_params(message: impl Into<String>) -> Error {
         Error::new(INVALID_PARAMS, message)
+    }
+
+    pub(crate) fn with_data(mut self, data: serde_json::Value) -> Error {
+        self.data = Some(data);
+        self
     }
 }
 
@@ -205,8 +221,9 @@ fn message(text: &str) -> Result<Message<'_>, Error> {
         None => None,
     };
     let Some(method) = members.method else {
-        return match (members.result, members.error) {
-            (Some(_), None) | (None, Some(_)) if id.is_some() => Ok(Message::Response),
+        return match (id, members.result, members.error) {
+            (Some(id), Some(result), None) => Ok(Message::Response { id, outcome: Ok(result) }),
+            (Some(id), None, Some(error)) => Ok(Message::Response { id, outcome: Err(error) }),
             _ => Err(Error::invalid_request("expected \"method\", or \"id\" with either \"result\" or \"error\"")),
         };
     };
@@ -238,7 +255,7 @@ pub(crate) fn write_result(out: &mut Vec<u8>, id: &RequestId, result: impl FnOnc
 }
 
 /// Appends an error, with `null` for an id that could not be read (G-15).
-pub(crate) fn write_error(out: &mut Vec<u8>, id: Option<&RequestId>, error: &Error, data: Option<&str>) {
+pub(crate) fn write_error(out: &mut Vec<u8>, id: Option<&RequestId>, error: &Error) {
     out.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
     match id {
         Some(id) => id.write(out),
@@ -248,11 +265,22 @@ pub(crate) fn write_error(out: &mut Vec<u8>, id: Option<&RequestId>, error: &Err
     write_integer(out, error.code.into());
     out.extend_from_slice(b",\"message\":");
     write_string(out, &error.message);
-    if let Some(data) = data {
+    if let Some(data) = &error.data {
         out.extend_from_slice(b",\"data\":");
-        out.extend_from_slice(data.as_bytes());
+        write_json(out, data);
     }
     out.extend_from_slice(b"}}");
+}
+
+/// Appends a request of ours; `params` is JSON.
+pub(crate) fn write_request(out: &mut Vec<u8>, id: &RequestId, method: &str, params: &[u8]) {
+    out.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
+    id.write(out);
+    out.extend_from_slice(b",\"method\":");
+    write_string(out, method);
+    out.extend_from_slice(b",\"params\":");
+    out.extend_from_slice(params);
+    out.push(b'}');
 }
 
 /// Appends a notification; `params` is JSON.

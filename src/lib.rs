@@ -30,47 +30,67 @@
 //!
 //! Imports go to the same floor or down; a test enforces it.
 //!
-//! 0. words: `clock`, `wheel`, `limits`, `revision`, `door`, `jsonrpc`, `counters`, `budget`
+//! 0. words: `clock`, `wheel`, `limits`, `revision`, `door`, `jsonrpc`, `schema`, `seal`, `counters`, `budget`
 //! 1. bytes, no I/O: `http`, `sse`
-//! 2. memory, no I/O: `mcp`, `stream`, `session`
-//! 3. rules, no I/O: `context`, `offload`, `tools`, `call`, `transport`
+//! 2. memory, no I/O: `mcp`, `stream`, `session`, `questions`, `subscription`
+//! 3. rules for calls, no I/O: `access`, `context`, `asking`, `offload`, `call`, `method`, `transport`
+//! 3. rules for what is offered: `features`, `tools`, `resources`, `prompts`, `listing`, `mirror`
 //! 4. the shell: `net`, `observe`, `handle`, `server`
 
 #![forbid(unsafe_code)]
 
+mod access;
+mod asking;
 mod budget;
 mod call;
 mod clock;
 mod context;
 mod counters;
 mod door;
+mod features;
 mod handle;
 mod http;
 mod jsonrpc;
 mod limits;
+mod listing;
 mod mcp;
+mod method;
+mod mirror;
 mod net;
 mod observe;
 mod offload;
+mod prompts;
+mod questions;
+mod resources;
 mod revision;
+mod schema;
+mod seal;
 mod server;
 mod session;
 mod sse;
 mod stream;
+mod subscription;
 mod tools;
 mod transport;
 mod wheel;
 
+pub use access::{Access, Credentials, Denied, Item};
 pub use clock::{Clock, Instant, Sleep};
 pub use context::{CancelFlag, RequestContext};
 pub use handle::Handle;
 pub use jsonrpc::RequestId;
 pub use limits::Limits;
-pub use mcp::content::{CallError, CallResult, Content, EmbeddedResource};
-pub use mcp::describe::Tool;
+pub use mcp::capability::ClientCapability;
+pub use mcp::content::{Content, Contents};
+pub use mcp::describe::{Argument, Icon, Prompt, Resource, ResourceTemplate, Tool};
+pub use mcp::elicit::{Elicited, Field, Form};
 pub use mcp::level::Level;
 pub use mcp::peer::{ClientInfo, Principal};
+pub use mcp::result::{CallError, CallResult, Completion, PromptResult, ReadResult};
+pub use mcp::sample::{Root, Sampled, Sampling};
 pub use net::listen::{Incoming, Listener};
+pub use prompts::CompletionRequest;
+pub use resources::ReadRequest;
 pub use server::{BuildError, Builder, Server};
 pub use transport::auth::{TokenError, Tokens};
 pub use transport::guard::{Cidr, CidrError};

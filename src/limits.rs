@@ -44,6 +44,14 @@ pub struct Limits {
     pub tombstones_max: usize,
     /// Threads for blocking work of handlers, all together; more work waits its turn.
     pub unblock_threads_max: usize,
+    /// Open `subscriptions/listen`, over all clients; one more gets −32603.
+    pub listens_max: usize,
+    /// Resources that one session or one `subscriptions/listen` may subscribe to; more is −32602.
+    pub subscriptions_max: usize,
+    /// Entries on one page of a list; the rest is behind its cursor.
+    pub page_items_max: usize,
+    /// How often one request of 2026-07-28 may be answered with a question (F-145); then it is −32602.
+    pub rounds_max: u32,
     /// How long a session may be idle (no call running, no stream open) before it ends.
     pub session_idle: Duration,
     /// How long a session may live, whatever it does; running calls may finish.
@@ -64,6 +72,12 @@ pub struct Limits {
     pub keep_alive_every: Duration,
     /// Silence after which the answer of a session-era call becomes a stream, if the client takes one.
     pub stream_after: Duration,
+    /// Silence after which the answer of a call of 2026-07-28 becomes a stream. Long: until then it can have a status.
+    pub stateless_stream_after: Duration,
+    /// How long a client may take to answer a question of a handler's; its user may have gone for coffee.
+    pub ask_wait: Duration,
+    /// How long a client of 2026-07-28 may take to come back with its answers: the age of a `requestState`.
+    pub state_wait: Duration,
     /// How long a finished stream can be resumed.
     pub replay_wait: Duration,
     /// Time between automatic progress notifications of a call whose client gave a token.
@@ -89,6 +103,10 @@ impl Default for Limits {
             replay_bytes_max: MIB,
             tombstones_max: 256,
             unblock_threads_max: 4,
+            listens_max: 1024,
+            subscriptions_max: 256,
+            page_items_max: 100,
+            rounds_max: 8,
             session_idle: Duration::from_secs(30 * 60),
             session_life: Duration::from_secs(7 * 24 * 3600),
             session_protected: Duration::from_secs(60),
@@ -99,6 +117,9 @@ impl Default for Limits {
             write_wait: Duration::from_secs(30),
             keep_alive_every: Duration::from_secs(15),
             stream_after: Duration::from_millis(250),
+            stateless_stream_after: Duration::from_secs(15),
+            ask_wait: Duration::from_secs(10 * 60),
+            state_wait: Duration::from_secs(10 * 60),
             replay_wait: Duration::from_secs(5 * 60),
             progress_every: Duration::from_secs(15),
             call_wait: Duration::from_secs(30 * 60),
@@ -106,8 +127,9 @@ impl Default for Limits {
     }
 }
 
-/// User-space bytes of a session with an open stream and its connection (measured, rounded up).
-const SESSION_BYTES: usize = 4 * KIB;
+/// User-space bytes of a session with an open stream and its connection (measured, rounded up), and a kilobyte for what
+/// its client may say of its extensions.
+const SESSION_BYTES: usize = 5 * KIB;
 
 impl Limits {
     /// Limits whose worst case stays within `bytes` of memory: half for buffers, half for sessions.

@@ -1,9 +1,13 @@
-//! The protocol's nouns: who asks, what content is, how a tool is described, how a request ends.
-//!
-//! Written in the newest terms we speak; `compat` writes a result down for an older peer.
+//! The protocol's nouns: who asks, what is described, what is given back, and how that is written down.
 
+pub(crate) mod capability;
 pub(crate) mod compat;
 pub(crate) mod content;
 pub(crate) mod describe;
+pub(crate) mod elicit;
 pub(crate) mod level;
+pub(crate) mod meta;
 pub(crate) mod peer;
+pub(crate) mod result;
+pub(crate) mod sample;
+pub(crate) mod uri_template;

@@ -14,11 +14,13 @@ use std::rc::Rc;
 
 use slab::Slab;
 
+use crate::budget::Charge;
 use crate::clock::Instant;
 use crate::jsonrpc::{RequestId, prefix};
 use crate::limits::Limits;
 use crate::mcp::level::Level;
 use crate::mcp::peer::{Peer, Principal};
+use crate::questions::Questions;
 use crate::stream::Stream;
 use crate::wheel::{Wheel, slot_of};
 
@@ -113,6 +115,10 @@ pub(crate) struct Session {
     /// Replies that became streams and can be resumed.
     pub(crate) replies: Vec<Rc<Stream>>,
     pub(crate) log_level: Rc<Cell<Level>>,
+    /// What its calls have asked the client.
+    pub(crate) questions: Rc<Questions>,
+    /// The resources whose changes it wants to hear of.
+    pub(crate) subscriptions: Vec<(String, Charge)>,
     pub(crate) messages_in: u64,
     pub(crate) calls_done: u64,
     pub(crate) last_error: Option<Box<str>>,
@@ -309,6 +315,8 @@ impl SessionTable {
             stream: None,
             replies: Vec::new(),
             log_level: Rc::default(),
+            questions: Rc::default(),
+            subscriptions: Vec::new(),
             messages_in: 0,
             calls_done: 0,
             last_error: None,

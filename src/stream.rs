@@ -12,18 +12,18 @@
 
 mod attachment;
 mod frame;
+mod replay;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use async_channel::Sender;
 
 pub(crate) use self::attachment::Attachment;
-use self::frame::event_id;
 pub(crate) use self::frame::{Frame, Kind, LastProgress, join_answers, parse_event_id};
-use crate::budget::{Budget, Forgetful};
+use crate::budget::Budget;
 use crate::clock::Instant;
 use crate::counters::{Counters, count};
 use crate::jsonrpc::RequestId;
@@ -74,6 +74,8 @@ pub(crate) struct Stream {
     nonce: Cell<Option<u64>>,
     /// The client takes nothing but the answers, in JSON.
     answers_only: Cell<bool>,
+    /// The HTTP status of an answer that leaves as JSON.
+    status: Cell<u16>,
     state: RefCell<State>,
 }
 
@@ -94,6 +96,8 @@ struct State {
     /// Its session is gone, or has let go of it: nobody can come back for what is kept.
     forsaken: bool,
     dropped: u64,
+    /// Its connection is to end for a while.
+    retry: Option<std::time::Duration>,
     waker: Option<Waker>,
 }
 
@@ -125,6 +129,7 @@ impl Stream {
             ended: None,
             forsaken: false,
             dropped: 0,
+            retry: None,
             waker: None,
         };
         Rc::new(Stream {
@@ -133,6 +138,7 @@ impl Stream {
             role,
             nonce: Cell::new(nonce),
             answers_only: Cell::new(false),
+            status: Cell::new(200),
             state: RefCell::new(state),
         })
     }
@@ -145,6 +151,14 @@ impl Stream {
     /// From now on only answers are taken; everything else has nowhere to go.
     pub(crate) fn take_only_answers(&self) {
         self.answers_only.set(true);
+    }
+
+    pub(crate) fn set_status(&self, status: u16) {
+        self.status.set(status);
+    }
+
+    pub(crate) fn status(&self) -> u16 {
+        self.status.get()
     }
 
     pub(crate) fn role(&self) -> Role {
@@ -183,16 +197,29 @@ impl Stream {
         state.awaited = state.awaited.saturating_sub(1);
     }
 
-    /// Takes a notification, if there is room for it.
+    /// Takes a notification, if there is room for it; else it is dropped and counted.
     pub(crate) fn notice(self: &Rc<Self>, text: Vec<u8>) {
-        // Dropped before it has a number: a gap in the numbers is one that nobody can resume behind.
-        if !self.has_room(&self.state.borrow(), text.len()) {
-            return self.dropped(&mut self.state.borrow_mut());
+        if !self.take(Kind::Notice, text) {
+            self.dropped(&mut self.state.borrow_mut());
         }
-        let frame = self.frame(Kind::Notice, None, text);
+    }
+
+    /// Takes a request of ours, or a notification that must not be dropped in silence; false if there is no room for it,
+    /// or nobody whom it could reach now or later.
+    pub(crate) fn ask(self: &Rc<Self>, text: Vec<u8>) -> bool {
+        self.take(Kind::Request, text)
+    }
+
+    fn take(self: &Rc<Self>, kind: Kind, text: Vec<u8>) -> bool {
+        // Refused before it has a number: a gap in the numbers is one that nobody can resume behind.
+        if !self.has_room(&self.state.borrow(), text.len()) {
+            return false;
+        }
+        let frame = self.frame(kind, None, text);
         let mut state = self.state.borrow_mut();
         self.store_and_offer(&mut state, frame);
         wake(&mut state);
+        true
     }
 
     /// Takes progress; it replaces the call's last progress if that still waits and there is no room for both.
@@ -263,18 +290,13 @@ impl Stream {
         (waiting + state.backlog.len(), state.queued_bytes, state.dropped)
     }
 
-    /// Bytes kept for `Last-Event-ID`.
-    pub(crate) fn kept_bytes(&self) -> usize {
-        self.state.borrow().kept_bytes
-    }
-
     // ---- the connection's side ----
 
     /// Waits until an undecided reply can be answered as JSON or must become a stream.
     pub(crate) fn poll_settled(&self, cx: &mut Context<'_>) -> Poll<Settled> {
         let mut state = self.state.borrow_mut();
         let Feed::Undecided(early) = &state.feed else { return Poll::Ready(Settled::Ended) };
-        if early.iter().any(|frame| frame.kind != Kind::Answer) {
+        if state.retry.is_some() || early.iter().any(|frame| frame.kind != Kind::Answer) {
             return Poll::Ready(Settled::Messages);
         }
         match state.ended {
@@ -328,23 +350,9 @@ impl Stream {
             }
             self.offer(&mut state, frame);
         }
-        if state.ended.is_some() {
-            close_if_drained(&mut state);
-        }
+        close_if_drained(&mut state);
         drop(state);
         Attachment { stream: self.clone(), receiver: Box::pin(receiver), epoch }
-    }
-
-    /// Can a client that has seen `seq` be served from what is kept?
-    pub(crate) fn can_resume_after(&self, seq: u64) -> bool {
-        let state = self.state.borrow();
-        let first = state.kept.front().map_or(state.next_seq, |frame| frame.seq);
-        seq < state.next_seq && first <= seq + 1
-    }
-
-    /// The id of the event with number `seq`.
-    pub(crate) fn event_id(&self, seq: u64) -> Option<String> {
-        Some(event_id(self.nonce()?, seq))
     }
 
     // ---- the inside ----
@@ -355,10 +363,6 @@ impl Stream {
         let seq = state.next_seq;
         state.next_seq += 1;
         Rc::new(Frame::new(kind, seq, answers, text, charge))
-    }
-
-    fn can_be_resumed(&self, state: &State) -> bool {
-        self.nonce().is_some() && !state.forsaken && (state.resumable || self.role == Role::Standalone)
     }
 
     /// Is there room for a message that may be dropped?
@@ -386,37 +390,6 @@ impl Stream {
         self.offer(state, frame);
     }
 
-    fn keep(self: &Rc<Self>, state: &mut State, frame: &Rc<Frame>) {
-        if self.nonce().is_none() {
-            return;
-        }
-        if state.kept.is_empty() {
-            let keeper: Weak<Stream> = Rc::downgrade(self);
-            self.common.budget.keeps(keeper);
-        }
-        state.kept_bytes += frame.bytes();
-        state.kept.push_back(frame.clone());
-        while state.kept_bytes > self.common.limits.replay_bytes_max
-            && state.kept.len() > 1
-            && self.let_go_of_oldest(state)
-        {}
-    }
-
-    /// Lets go of the oldest message that is kept; false if there is none that can go. What waits for a connection that
-    /// is there stays: its bytes are held by the queue anyway, and must not be lost if that connection breaks.
-    fn let_go_of_oldest(&self, state: &mut State) -> bool {
-        let waits = |frame: &Rc<Frame>| frame.seq > state.sent_seq && matches!(state.feed, Feed::Open(_));
-        if state.kept.front().is_none_or(waits) {
-            return false;
-        }
-        let Some(frame) = state.kept.pop_front() else { return false };
-        state.kept_bytes = state.kept_bytes.saturating_sub(frame.bytes());
-        if frame.seq > state.sent_seq && frame.kind == Kind::Answer && matches!(state.feed, Feed::Detached) {
-            self.undeliverable(&frame);
-        }
-        true
-    }
-
     fn offer(&self, state: &mut State, frame: Rc<Frame>) {
         let bytes = frame.bytes();
         match &mut state.feed {
@@ -433,23 +406,13 @@ impl Stream {
     }
 
     fn end_state(&self, state: &mut State, end: End, at: Option<Instant>) {
-        if state.ended.is_none() {
-            state.ended = Some((end, at));
-        }
+        state.ended.get_or_insert((end, at));
         close_if_drained(state);
     }
 
     fn dropped(&self, state: &mut State) {
         state.dropped += 1;
         count(&self.common.counters.messages_dropped);
-    }
-
-    /// Says that an answer can be delivered to nobody.
-    pub(crate) fn undeliverable(&self, frame: &Frame) {
-        count(&self.common.counters.responses_undeliverable);
-        let (session, id) = (self.session.unwrap_or_default(), frame.answers.as_ref());
-        let id = id.map(RequestId::to_string).unwrap_or_default();
-        log::info!(target: "portcullis", "response_undeliverable session={session} id={id} bytes={}", frame.bytes());
     }
 
     fn detach(&self, epoch: u32) {
@@ -470,18 +433,6 @@ impl Stream {
         drop(state);
         self.lose(&lost, sent);
     }
-
-    fn lose<'a>(&self, frames: impl IntoIterator<Item = &'a Rc<Frame>>, sent: u64) {
-        let answers = frames.into_iter().filter(|frame| frame.kind == Kind::Answer && frame.seq > sent);
-        answers.for_each(|frame| self.undeliverable(frame));
-    }
-}
-
-impl Forgetful for Stream {
-    fn forget(&self) {
-        let mut state = self.state.borrow_mut();
-        while self.let_go_of_oldest(&mut state) {}
-    }
 }
 
 fn wake(state: &mut State) {
@@ -490,9 +441,10 @@ fn wake(state: &mut State) {
     }
 }
 
-/// Tells the connection that nothing more comes, once all that waits is in the channel.
+/// Tells the connection that nothing more comes to it, if so, once all that waits is in the channel.
 fn close_if_drained(state: &mut State) {
     if let Feed::Open(sender) = &state.feed
+        && (state.ended.is_some() || state.retry.is_some())
         && state.backlog.is_empty()
     {
         sender.close();

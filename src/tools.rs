@@ -1,4 +1,4 @@
-//! The tools: their registry, `tools/list`, and how a call of one begins.
+//! The tools: their registry, their entries in `tools/list`, and how a call of one begins.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -6,48 +6,67 @@ use std::rc::Rc;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::access::Item;
 use crate::context::RequestContext;
 use crate::jsonrpc::{self, Error};
-use crate::mcp::content::{CallError, CallResult};
+use crate::listing::Listed;
+use crate::mcp::compat::Outcome;
 use crate::mcp::describe::Tool;
+use crate::mcp::result::{CallError, CallResult};
 use crate::revision::Revision;
+use crate::schema::{HeaderParam, Schema, header_params};
 
 /// A handler's future. It need not be `Send`: everything runs on one thread.
-pub(crate) type CallFuture = std::pin::Pin<Box<dyn Future<Output = Result<CallResult, CallError>>>>;
-type Handler = Box<dyn Fn(RequestContext, &str) -> Result<CallFuture, CallError>>;
+pub(crate) type CallFuture = std::pin::Pin<Box<dyn Future<Output = Result<Outcome, CallError>>>>;
+type Handler = Box<dyn Fn(RequestContext, Value) -> Result<CallFuture, CallError>>;
 
 /// All tools, in the order in which they were added.
 #[derive(Default)]
 pub(crate) struct Tools {
-    entries: Vec<Entry>,
+    pub(crate) entries: Vec<Entry>,
     by_name: HashMap<String, usize>,
-    /// The result of `tools/list`, without and with what newer revisions know.
-    lists: [Vec<u8>; 2],
+    fault: Option<String>,
 }
 
-struct Entry {
-    tool: Tool,
-    name: Rc<str>,
+/// A tool that can be called.
+pub(crate) struct Entry {
+    pub(crate) tool: Tool,
+    pub(crate) name: Rc<str>,
+    /// Properties that are mirrored in headers.
+    pub(crate) headers: Vec<HeaderParam>,
+    input: Schema,
     handler: Handler,
+    /// Its entry in the list, without the closing brace.
+    text: Vec<u8>,
+    /// Its output schema, for those who know only objects and for all others.
+    outputs: Option<[Vec<u8>; 2]>,
 }
 
 /// The params of `tools/call`. Borrows from the request.
 #[derive(Deserialize)]
-struct CallParams<'a> {
+pub(crate) struct CallParams<'a> {
     #[serde(borrow)]
-    name: std::borrow::Cow<'a, str>,
+    pub(crate) name: std::borrow::Cow<'a, str>,
     #[serde(borrow, default)]
     arguments: Option<&'a RawValue>,
 }
 
-/// What a call begins with, found by name and ready to run.
-pub(crate) struct Begun<'t> {
-    pub(crate) tool: &'t Tool,
-    pub(crate) name: Rc<str>,
-    handler: &'t Handler,
-    arguments: String,
+impl CallParams<'_> {
+    pub(crate) fn read(params: Option<&RawValue>) -> Result<CallParams<'_>, Error> {
+        let call: CallParams<'_> = serde_json::from_str(params.map_or("{}", RawValue::get)).map_err(invalid)?;
+        if !call.arguments().starts_with('{') {
+            return Err(Error::invalid_params("arguments: expected an object"));
+        }
+        Ok(call)
+    }
+
+    /// The arguments as they came.
+    pub(crate) fn arguments(&self) -> &str {
+        self.arguments.map_or("{}", RawValue::get)
+    }
 }
 
 impl Tools {
@@ -58,72 +77,101 @@ impl Tools {
         Fut: Future<Output = Result<R, CallError>> + 'static,
         R: Into<CallResult>,
     {
-        let handler = Rc::new(handler);
-        let handler: Handler = Box::new(move |cx, arguments| {
-            let (handler, arguments) = (handler.clone(), read_arguments(arguments)?);
-            // The handler itself is called by the first poll, which is guarded against panics.
-            Ok(Box::pin(async move { handler(cx, arguments).await.map(Into::into) }))
-        });
-        let name = tool.name.as_str().into();
-        self.entries.push(Entry { tool, name, handler });
-    }
-
-    /// Checks all descriptions and writes the lists.
-    ///
-    /// # Errors
-    /// The first fault, in words.
-    pub(crate) fn finish(&mut self) -> Result<(), String> {
-        for (at, entry) in self.entries.iter().enumerate() {
-            if let Some(fault) = entry.tool.fault() {
-                return Err(fault);
+        let compiled = compile(&tool);
+        let (input, output, headers) = match compiled {
+            Ok(parts) => parts,
+            Err(fault) => {
+                self.fault.get_or_insert(fault);
+                return;
             }
-            if self.by_name.insert(entry.tool.name.clone(), at).is_some() {
-                return Err(format!("tool {:?} is there twice", entry.tool.name));
-            }
-        }
-        for (list, with_output_schema) in self.lists.iter_mut().zip([false, true]) {
-            let entries: Vec<_> = self.entries.iter().map(|entry| entry.tool.entry(with_output_schema)).collect();
-            jsonrpc::write_json(list, &serde_json::json!({ "tools": entries }));
-        }
-        Ok(())
-    }
-
-    /// The result of `tools/list`. All tools are on one page, so no cursor is ours.
-    pub(crate) fn list(&self, params: Option<&RawValue>, revision: Revision) -> Result<&[u8], Error> {
-        #[derive(Deserialize)]
-        struct ListParams {
-            cursor: Option<String>,
-        }
-        if let Some(params) = params {
-            let params: ListParams = serde_json::from_str(params.get()).map_err(invalid)?;
-            if params.cursor.is_some() {
-                return Err(Error::invalid_params("cursor: not one of ours; all tools are on the first page"));
-            }
-        }
-        Ok(&self.lists[usize::from(revision.has_structured_content())])
-    }
-
-    /// Finds the tool that is called and copies its arguments out of the request.
-    pub(crate) fn find(&self, params: Option<&RawValue>) -> Result<Begun<'_>, Error> {
-        let params = params.map_or("{}", RawValue::get);
-        let call: CallParams<'_> = serde_json::from_str(params).map_err(invalid)?;
-        let arguments = call.arguments.map_or("{}", RawValue::get);
-        if !arguments.starts_with('{') {
-            return Err(Error::invalid_params("arguments: expected an object"));
-        }
-        let Some(entry) = self.by_name.get(&*call.name).and_then(|&at| self.entries.get(at)) else {
-            let name: String = call.name.chars().take(128).collect();
-            return Err(Error::invalid_params(format!("unknown tool {name:?}; tools/list names all there are")));
         };
-        let name = entry.name.clone();
-        Ok(Begun { tool: &entry.tool, name, handler: &entry.handler, arguments: arguments.to_owned() })
+        let (handler, output) = (Rc::new(handler), output.map(Rc::new));
+        let handler: Handler = Box::new(move |cx, arguments| {
+            let (handler, output) = (handler.clone(), output.clone());
+            let arguments = serde_json::from_value(arguments).map_err(unfit)?;
+            // The handler itself is called by the first poll, which is guarded against panics.
+            Ok(Box::pin(async move {
+                let result = handler(cx, arguments).await?.into();
+                check_output(&result, output.as_deref()).map(|()| Outcome::Tool(result))
+            }))
+        });
+        if self.by_name.insert(tool.name().to_owned(), self.entries.len()).is_some() {
+            self.fault.get_or_insert(format!("tool {:?} is there twice", tool.name()));
+        }
+        let (mut text, name) = (Vec::new(), tool.name().into());
+        jsonrpc::write_json(&mut text, &tool.entry());
+        text.pop();
+        let outputs = tool.output_schema.as_ref().zip(tool.output_schema_of_object());
+        let outputs = outputs.map(|(any, object)| [object.to_string().into_bytes(), any.to_string().into_bytes()]);
+        self.entries.push(Entry { tool, name, headers, input, handler, text, outputs });
+    }
+
+    /// # Errors
+    /// The first fault of all descriptions, in words.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        self.fault.clone().map_or(Ok(()), Err)
+    }
+
+    /// The tool with this name, if it is there and may be used.
+    pub(crate) fn find(&self, name: &str, may_use: impl Fn(Item<'_>) -> bool) -> Result<&Entry, Error> {
+        let entry = self.by_name.get(name).and_then(|&at| self.entries.get(at));
+        entry.filter(|entry| may_use(entry.item())).ok_or_else(|| {
+            let name = jsonrpc::prefix(name, 128);
+            Error::invalid_params(format!("unknown tool {name:?}; tools/list names all there are"))
+        })
     }
 }
 
-impl Begun<'_> {
-    /// Makes the handler's future. Arguments that do not fit are an error for the model to mend (F-34).
-    pub(crate) fn future(self, cx: RequestContext) -> Result<CallFuture, CallError> {
-        (self.handler)(cx, &self.arguments)
+/// What a tool's descriptions are compiled to.
+fn compile(tool: &Tool) -> Result<(Schema, Option<Schema>, Vec<HeaderParam>), String> {
+    if let Some(fault) = tool.fault() {
+        return Err(fault);
+    }
+    let at = |what: &str, fault: String| format!("tool {:?}: {what}: {fault}", tool.name());
+    let input = Schema::compile(&tool.input_schema).map_err(|fault| at("input_schema", fault))?;
+    let output = tool.output_schema.as_ref().map(Schema::compile).transpose();
+    let output = output.map_err(|fault| at("output_schema", fault))?;
+    let headers = header_params(&tool.input_schema).map_err(|fault| at("input_schema", fault))?;
+    Ok((input, output, headers))
+}
+
+impl Entry {
+    /// Makes the handler's future. Arguments that do not fit are an error for the model to mend (F-34, F-37).
+    pub(crate) fn future(&self, cx: RequestContext, arguments: Value) -> Result<CallFuture, CallError> {
+        self.input.check(&arguments).map_err(|fault| CallError::new(format!("invalid arguments: {fault}")))?;
+        (self.handler)(cx, arguments)
+    }
+}
+
+impl Listed for Entry {
+    fn key(&self) -> &str {
+        &self.name
+    }
+
+    fn item(&self) -> Item<'_> {
+        Item::Tool(&self.name)
+    }
+
+    fn write(&self, out: &mut Vec<u8>, revision: Revision) {
+        out.extend_from_slice(&self.text);
+        if let Some(outputs) = self.outputs.as_ref().filter(|_| revision.has_structured_content()) {
+            out.extend_from_slice(b",\"outputSchema\":");
+            out.extend_from_slice(&outputs[usize::from(revision.has_any_structured_content())]);
+        }
+        out.push(b'}');
+    }
+}
+
+/// F-35: what was promised is what is sent.
+fn check_output(result: &CallResult, schema: Option<&Schema>) -> Result<(), CallError> {
+    let Some(schema) = schema.filter(|_| !result.is_error()) else { return Ok(()) };
+    let fault = match &result.structured {
+        Some(value) => schema.check(value).err(),
+        None => Some("there is no structured content".to_owned()),
+    };
+    match fault {
+        None => Ok(()),
+        Some(fault) => Err(CallError::broken(format!("the tool's result does not fit its output schema: {fault}"))),
     }
 }
 
@@ -131,11 +179,7 @@ fn invalid(error: serde_json::Error) -> Error {
     Error::invalid_params(format!("params: {error}"))
 }
 
-fn read_arguments<A: DeserializeOwned>(arguments: &str) -> Result<A, CallError> {
-    serde_json::from_str(arguments).map_err(|error| {
-        // Position in a line the model never sees as such is no help to it.
-        let text = error.to_string();
-        let words = text.split(" at line ").next().unwrap_or(&text);
-        CallError::new(format!("invalid arguments: {}", jsonrpc::prefix(words, 300)))
-    })
+fn unfit(error: serde_json::Error) -> CallError {
+    let text = error.to_string();
+    CallError::new(format!("invalid arguments: {}", jsonrpc::prefix(&text, 300)))
 }

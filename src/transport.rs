@@ -5,24 +5,28 @@
 //! transports. No I/O here; time and ids are arguments.
 
 pub(crate) mod auth;
+mod classify;
 pub(crate) mod guard;
 mod http_sse;
 mod messages;
+mod stateless;
 mod streamable;
 
 use std::cell::RefCell;
 use std::net::IpAddr;
 use std::rc::Rc;
 
+use crate::access::{Credentials, Denied};
 use crate::call::Call;
 use crate::clock::Instant;
 use crate::context::Services;
+use crate::features::Features;
 use crate::http::head::Head;
 use crate::http::response::Rejection;
 use crate::mcp::peer::Principal;
+use crate::revision::Revision;
 use crate::session::{Fingerprint, Newcomer, Reason, Session, SessionKey, SessionTable, Transport};
 use crate::stream::{Attachment, Stream};
-use crate::tools::Tools;
 
 /// What the server was told to be.
 pub(crate) struct Policy {
@@ -33,7 +37,7 @@ pub(crate) struct Policy {
     /// The endpoint event is `?session_id=…` always.
     pub(crate) relative_endpoint: bool,
     pub(crate) trusted_proxies: Vec<guard::Cidr>,
-    pub(crate) tools: Tools,
+    pub(crate) features: Features,
     /// The members of an `InitializeResult` behind `protocolVersion`, as JSON.
     pub(crate) introduction: Vec<u8>,
 }
@@ -98,12 +102,20 @@ impl Reply {
 pub(crate) struct Exchange {
     pub(crate) calls: Vec<Call>,
     pub(crate) reply: Rc<Stream>,
-    pub(crate) session: SessionKey,
+    /// None where requests stand alone.
+    pub(crate) session: Option<SessionKey>,
+    pub(crate) revision: Revision,
     /// The header of an answer to `initialize`.
     pub(crate) session_header: Option<String>,
     pub(crate) batch: bool,
     pub(crate) form: Form,
-    pub(crate) primes: bool,
+}
+
+impl Exchange {
+    /// Calls of nobody's session.
+    fn new(calls: Vec<Call>, reply: Rc<Stream>, revision: Revision, form: Form) -> Exchange {
+        Exchange { calls, reply, session: None, revision, session_header: None, batch: false, form }
+    }
 }
 
 /// In which form the answer goes out.
@@ -118,7 +130,9 @@ pub(crate) enum Form {
 /// A stream that opens.
 pub(crate) struct Events {
     pub(crate) attachment: Attachment,
-    pub(crate) session: SessionKey,
+    /// None where requests stand alone.
+    pub(crate) session: Option<SessionKey>,
+    pub(crate) revision: Revision,
     pub(crate) first: First,
     pub(crate) header: Option<(&'static str, String)>,
 }
@@ -170,11 +184,11 @@ pub(crate) fn check(head: &Head<'_>, from: From, policy: &Policy) -> Result<Admi
     let principal = match (&*policy.tokens.borrow(), route) {
         (_, Route::Health) => Principal::Anonymous,
         (_, Route::Sessions) if from.operator => Principal::Anonymous,
-        (None, Route::Sessions) => {
+        (None, Route::Sessions) if policy.features.access.is_none() => {
             let cause = "sessions are shown on the operator's listener (--debug-listen), or here to holders of a token";
             return Err(Rejection::new(403, cause));
         }
-        (None, _) => Principal::Anonymous,
+        (None, _) => embedder_says(head, from, policy)?,
         (Some(tokens), _) => tokens.principal(head.authorization)?,
     };
     if head.method == "POST" {
@@ -183,6 +197,16 @@ pub(crate) fn check(head: &Head<'_>, from: From, policy: &Policy) -> Result<Admi
         return Err(Rejection::new(406, "Accept: a GET opens a stream, so it must allow text/event-stream"));
     }
     Ok(Admitted { route, principal })
+}
+
+/// Whose request it is, by the embedder's own policy if he has one.
+fn embedder_says(head: &Head<'_>, from: From, policy: &Policy) -> Result<Principal, Rejection> {
+    let Some(access) = &policy.features.access else { return Ok(Principal::Anonymous) };
+    let credentials = Credentials { authorization: head.authorization, address: from.address };
+    access.principal(&credentials).map_err(|denied| match denied {
+        Denied::Unauthenticated => Rejection::new(401, "this server wants other credentials in Authorization"),
+        Denied::Forbidden => Rejection::new(403, "these credentials are not for this server"),
+    })
 }
 
 fn route(head: &Head<'_>, from: From, base_path: &str) -> Result<Route, Rejection> {
@@ -329,8 +353,17 @@ fn no_session(reason: Option<Reason>, transport: Transport) -> Rejection {
         },
     );
     let mut rejection = Rejection::new(404, format!("session not found ({reason}); {remedy}"));
-    rejection.data = Some(format!("{{\"reason\":\"{reason}\"}}"));
+    rejection.data = Some(serde_json::json!({ "reason": reason }));
     rejection
+}
+
+/// In which form a client wants its answer.
+fn form(head: &Head<'_>) -> Form {
+    match (head.accept.json(), head.accept.asks_for_events()) {
+        (true, true) => Form::Either,
+        (true, false) => Form::Json,
+        (false, _) => Form::Events,
+    }
 }
 
 /// A session id: 32 hexadecimal digits, with or without dashes.

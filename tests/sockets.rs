@@ -31,7 +31,8 @@ fn start(unix: Option<UnixListener>) -> Real {
             cx.sleep(Duration::from_millis(args["ms"].as_u64().unwrap_or(0))).await;
             Ok::<_, CallError>("ok")
         };
-        let server = Server::builder("real", "1").handle(&remote).tool(Tool::new("slow"), slow).build().unwrap();
+        let tool = Tool::new("slow").input_schema(json!({ "type": "object" }));
+        let server = Server::builder("real", "1").handle(&remote).tool(tool, slow).build().unwrap();
         let mut listeners = vec![Listener::tcp(listener).unwrap()];
         listeners.extend(unix.map(|unix| Listener::unix(unix).unwrap().operator()));
         let serve = async {

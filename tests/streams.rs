@@ -317,6 +317,7 @@ fn p27_s16_a_second_get_replaces_the_first_and_queued_notifications_come_exactly
         sim.sleep(100).await;
         for _ in 0..3 {
             server.handle().tools_list_changed();
+            sim.settle().await; // three at once would be one
         }
         sim.sleep(100).await;
         let mut second = session.listen().await;
@@ -461,6 +462,7 @@ fn s19_a_get_stream_is_resumed_by_what_was_read_of_it() {
         let start = listening.event().await.unwrap().id.unwrap();
         for _ in 0..3 {
             server.handle().tools_list_changed();
+            sim.settle().await; // three at once would be one
         }
         let seen = listening.event().await.unwrap().id.unwrap();
         // Two more are on the wire and are never read.

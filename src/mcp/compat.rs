@@ -1,46 +1,206 @@
 //! Writes a result down for the revision of the one who asked (SPEC appendix B).
+//!
+//! Results are made in the terms of the newest revision. What an older peer does not know is left out or replaced
+//! here, and nothing of 2026-07-28 reaches one (P76).
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use crate::jsonrpc::write_json;
-use crate::mcp::content::{CallResult, Content};
+use super::content::{Block, Content};
+use super::describe::Cache;
+use super::result::{CallResult, Completion, PromptResult, ReadResult};
+use crate::jsonrpc::{Error, write_integer, write_json, write_string};
 use crate::revision::Revision;
 
-/// Appends the result of `tools/call` as JSON.
-pub(crate) fn write_call_result(out: &mut Vec<u8>, result: &CallResult, revision: Revision) {
-    out.extend_from_slice(b"{\"content\":[");
-    for (at, content) in result.content.iter().enumerate() {
+/// How a request ends.
+pub(crate) enum Outcome {
+    /// A result that is written already, by a [`Writer`].
+    Written(Vec<u8>),
+    Tool(CallResult),
+    Read(ReadResult, Cache),
+    Prompt(PromptResult),
+    Completion(Completion),
+    /// The handler asks the client, and will run again with the answers (F-141).
+    InputRequired {
+        requests: Map<String, Value>,
+        state: String,
+    },
+    Error(Error),
+}
+
+/// What stands around every result.
+#[derive(Clone, Copy)]
+pub(crate) struct Envelope<'a> {
+    pub(crate) revision: Revision,
+    /// The server's `Implementation`, as JSON.
+    pub(crate) server_info: &'a [u8],
+    /// The result depends on answers of this client's user: nobody may keep it (F-147).
+    pub(crate) is_private: bool,
+}
+
+/// Writes one result object, member by member.
+pub(crate) struct Writer<'a> {
+    pub(crate) out: &'a mut Vec<u8>,
+    envelope: Envelope<'a>,
+    some: bool,
+}
+
+impl<'a> Writer<'a> {
+    pub(crate) fn new(out: &'a mut Vec<u8>, envelope: Envelope<'a>, result_type: &str) -> Writer<'a> {
+        out.push(b'{');
+        let mut writer = Writer { out, envelope, some: false };
+        if envelope.revision.has_result_types() {
+            writer.json("resultType", result_type);
+        }
+        writer
+    }
+
+    /// Begins a member; its value is to be written to `out`.
+    pub(crate) fn member(&mut self, name: &str) -> &mut Vec<u8> {
+        if std::mem::replace(&mut self.some, true) {
+            self.out.push(b',');
+        }
+        write_string(self.out, name);
+        self.out.push(b':');
+        self.out
+    }
+
+    pub(crate) fn json(&mut self, name: &str, value: &(impl serde::Serialize + ?Sized)) {
+        write_json(self.member(name), value);
+    }
+
+    /// Ends the object; `cache` where the method has hints for caches, `meta` for what the handler put into `_meta`.
+    pub(crate) fn end(self, cache: Option<Cache>, meta: &Map<String, Value>) {
+        let mut members = Vec::new();
+        if !meta.is_empty() {
+            write_json(&mut members, meta);
+            members.pop();
+            members.remove(0);
+        }
+        self.end_with(cache, &members);
+    }
+
+    /// The same with `_meta`'s members as JSON, without braces.
+    pub(crate) fn end_with(mut self, cache: Option<Cache>, meta: &[u8]) {
+        let has_types = self.envelope.revision.has_result_types();
+        if let Some(cache) = cache.filter(|_| has_types) {
+            let cache = if self.envelope.is_private { Cache::default() } else { cache };
+            write_integer(self.member("ttlMs"), cache.ttl.as_millis().try_into().unwrap_or(i64::MAX));
+            self.json("cacheScope", if cache.public { "public" } else { "private" });
+        }
+        if has_types || !meta.is_empty() {
+            let server_info = self.envelope.server_info;
+            let out = self.member("_meta");
+            out.push(b'{');
+            out.extend_from_slice(meta);
+            if has_types {
+                if !meta.is_empty() {
+                    out.push(b',');
+                }
+                out.extend_from_slice(b"\"io.modelcontextprotocol/serverInfo\":");
+                out.extend_from_slice(server_info);
+            }
+            out.push(b'}');
+        }
+        self.out.push(b'}');
+    }
+}
+
+/// Appends the result; nothing for an error, which is none.
+pub(crate) fn write_result(out: &mut Vec<u8>, outcome: &Outcome, envelope: Envelope<'_>) {
+    let none = Map::new();
+    let result_type = if matches!(outcome, Outcome::InputRequired { .. }) { "input_required" } else { "complete" };
+    match outcome {
+        Outcome::Written(text) => out.extend_from_slice(text),
+        Outcome::Error(_) => {}
+        Outcome::Tool(result) => write_call_result(Writer::new(out, envelope, result_type), result),
+        Outcome::Read(ReadResult(contents), cache) => {
+            let mut writer = Writer::new(out, envelope, result_type);
+            writer.json("contents", contents);
+            writer.end(Some(*cache), &none);
+        }
+        Outcome::Prompt(result) => {
+            let mut writer = Writer::new(out, envelope, result_type);
+            if let Some(description) = &result.description {
+                writer.json("description", description);
+            }
+            let out = writer.member("messages");
+            write_list(out, &result.messages, |out, (role, content)| {
+                out.extend_from_slice(b"{\"role\":");
+                write_string(out, role);
+                out.extend_from_slice(b",\"content\":");
+                write_content(out, content, envelope.revision);
+                out.push(b'}');
+            });
+            writer.end(None, &none);
+        }
+        Outcome::Completion(completion) => {
+            let mut writer = Writer::new(out, envelope, result_type);
+            writer.json("completion", &completion_members(completion));
+            writer.end(None, &none);
+        }
+        Outcome::InputRequired { requests, state } => {
+            let mut writer = Writer::new(out, envelope, result_type);
+            writer.json("inputRequests", requests);
+            writer.json("requestState", state);
+            writer.end(None, &none);
+        }
+    }
+}
+
+/// F-61: at most a hundred values.
+fn completion_members(completion: &Completion) -> Value {
+    let shown = completion.values.len().min(COMPLETIONS_MAX);
+    let total = completion.total.unwrap_or(completion.values.len()).max(completion.values.len());
+    json!({ "values": completion.values[..shown], "total": total, "hasMore": total > shown })
+}
+
+const COMPLETIONS_MAX: usize = 100;
+
+fn write_call_result(mut writer: Writer<'_>, result: &CallResult) {
+    let revision = writer.envelope.revision;
+    write_list(writer.member("content"), &result.content, |out, content| write_content(out, content, revision));
+    if let Some(value) = result.structured.as_ref().filter(|_| revision.has_structured_content()) {
+        match value {
+            Value::Object(_) => writer.json("structuredContent", value),
+            _ if revision.has_any_structured_content() => writer.json("structuredContent", value),
+            // These revisions know only objects (X-48).
+            other => writer.json("structuredContent", &json!({ "result": other })),
+        }
+    }
+    writer.json("isError", &result.is_error);
+    writer.end(None, &result.meta);
+}
+
+fn write_list<T>(out: &mut Vec<u8>, items: &[T], write: impl Fn(&mut Vec<u8>, &T)) {
+    out.push(b'[');
+    for (at, item) in items.iter().enumerate() {
         if at > 0 {
             out.push(b',');
         }
-        match older(content, revision) {
-            Some(replacement) => write_json(out, &replacement),
-            None => write_json(out, content),
-        }
+        write(out, item);
     }
     out.push(b']');
-    if let Some(value) = result.structured.as_ref().filter(|_| revision.has_structured_content()) {
-        out.extend_from_slice(b",\"structuredContent\":");
-        match value {
-            Value::Object(_) => write_json(out, value),
-            // These revisions know only objects (X-48).
-            other => write_json(out, &json!({ "result": other })),
-        }
+}
+
+fn write_content(out: &mut Vec<u8>, content: &Content, revision: Revision) {
+    match older(content, revision) {
+        Some(replacement) => write_json(out, &replacement),
+        None => write_json(out, content),
     }
-    out.extend_from_slice(if result.is_error { b",\"isError\":true}" } else { b",\"isError\":false}" });
 }
 
 /// What an older peer gets instead of a block it does not know.
 fn older(content: &Content, revision: Revision) -> Option<Content> {
-    match content {
-        Content::Audio { mime_type, data } if !revision.has_audio() => {
+    match &content.block {
+        Block::Audio { mime_type, data } if !revision.has_audio() => {
             let bytes = data.len() / 4 * 3;
             Some(Content::text(format!(
                 "[audio, {mime_type}, about {bytes} bytes: this client's revision has no audio]"
             )))
         }
-        Content::ResourceLink { uri, name } if !revision.has_resource_links() => {
-            Some(Content::text(format!("{name}: {uri}")))
+        Block::ResourceLink(link) if !revision.has_resource_links() => {
+            let text = |name: &str| link.get(name).and_then(Value::as_str).unwrap_or_default();
+            Some(Content::text(format!("{}: {}", text("name"), text("uri"))))
         }
         _ => None,
     }
@@ -49,25 +209,48 @@ fn older(content: &Content, revision: Revision) -> Option<Content> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mcp::describe::Resource;
+
+    fn written(outcome: &Outcome, revision: Revision) -> Value {
+        let mut out = Vec::new();
+        let server_info = br#"{"name":"gate","version":"1"}"#;
+        write_result(&mut out, outcome, Envelope { revision, server_info, is_private: false });
+        serde_json::from_slice(&out).unwrap()
+    }
 
     #[test]
     fn p76_an_older_peer_gets_no_block_or_member_that_its_revision_does_not_know() {
-        let audio = Content::Audio { data: "AAAA".into(), mime_type: "audio/wav".into() };
-        let link = Content::ResourceLink { uri: "fw://a".into(), name: "a".into() };
-        let result = CallResult::structured(json!([1])).with_content(vec![audio, link]);
+        let audio = Content::audio(b"abc", "audio/wav");
+        let link = Content::link(&Resource::new("fw://a", "a"));
+        let result = Outcome::Tool(CallResult::structured(json!([1])).with_content(vec![audio, link]));
+        let wrapped = json!({ "result": [1] });
         for (revision, audio, link, structured) in [
-            (Revision::V2024_11_05, false, false, false),
-            (Revision::V2025_03_26, true, false, false),
-            (Revision::V2025_06_18, true, true, true),
-            (Revision::V2025_11_25, true, true, true),
+            ("2024-11-05", false, false, Value::Null),
+            ("2025-03-26", true, false, Value::Null),
+            ("2025-06-18", true, true, wrapped.clone()),
+            ("2025-11-25", true, true, wrapped),
         ] {
-            let mut out = Vec::new();
-            write_call_result(&mut out, &result, revision);
-            let value: Value = serde_json::from_slice(&out).unwrap();
+            let value = written(&result, Revision::negotiate(revision));
             let has = |kind: &str| value["content"].as_array().unwrap().iter().any(|block| block["type"] == kind);
-            assert_eq!((has("audio"), has("resource_link")), (audio, link), "{revision:?}");
-            let expected = if structured { json!({ "result": [1] }) } else { Value::Null };
-            assert_eq!(value["structuredContent"], expected, "{revision:?}");
+            assert_eq!((has("audio"), has("resource_link")), (audio, link), "{revision}");
+            assert_eq!(value["structuredContent"], structured, "{revision}");
+            assert!(!value.to_string().contains("resultType") && !value.to_string().contains("serverInfo"));
         }
+        let value = written(&result, Revision::STATELESS[0]);
+        assert_eq!((&value["structuredContent"], &value["resultType"]), (&json!([1]), &json!("complete")));
+        assert_eq!(value["_meta"]["io.modelcontextprotocol/serverInfo"]["name"], "gate");
+    }
+
+    #[test]
+    fn f61_f160_completions_are_cut_at_a_hundred_and_caches_are_told_only_where_they_exist() {
+        let many: Completion = (0..130).map(|n| n.to_string()).collect::<Vec<_>>().into();
+        let value = written(&Outcome::Completion(many), Revision::negotiate("2025-06-18"));
+        assert_eq!(value["completion"]["values"].as_array().unwrap().len(), 100);
+        assert_eq!((&value["completion"]["total"], &value["completion"]["hasMore"]), (&json!(130), &json!(true)));
+        let cache = Cache { ttl: std::time::Duration::from_secs(2), public: true };
+        let read = Outcome::Read("x".into(), cache);
+        let value = written(&read, Revision::STATELESS[0]);
+        assert_eq!((&value["ttlMs"], &value["cacheScope"]), (&json!(2000), &json!("public")));
+        assert_eq!(written(&read, Revision::negotiate("2025-11-25")).as_object().unwrap().len(), 1);
     }
 }

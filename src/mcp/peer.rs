@@ -3,8 +3,10 @@
 use std::rc::Rc;
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
-use crate::jsonrpc::prefix;
+use super::capability::Capabilities;
+use crate::jsonrpc::{Error, prefix};
 use crate::revision::Revision;
 use crate::session::Fingerprint;
 
@@ -16,6 +18,19 @@ pub enum Principal {
     Anonymous,
     /// The holder of a bearer token, by the token's public name.
     Token(Rc<str>),
+    /// Whoever an [`Access`](crate::Access) of the embedder's says.
+    Named(Rc<str>),
+}
+
+impl Principal {
+    /// What binds a cursor or a request state to this one, and to no other.
+    pub(crate) fn binding(&self) -> String {
+        match self {
+            Principal::Anonymous => "anonymous".into(),
+            Principal::Token(name) => format!("token {name}"),
+            Principal::Named(name) => format!("named {name}"),
+        }
+    }
 }
 
 impl std::fmt::Display for Principal {
@@ -23,6 +38,7 @@ impl std::fmt::Display for Principal {
         match self {
             Principal::Anonymous => f.write_str("anonymous"),
             Principal::Token(name) => write!(f, "token:{name}"),
+            Principal::Named(name) => f.write_str(name),
         }
     }
 }
@@ -43,23 +59,50 @@ pub(crate) struct Peer {
     pub(crate) revision: Revision,
     pub(crate) principal: Principal,
     pub(crate) client: ClientInfo,
+    pub(crate) capabilities: Capabilities,
 }
 
 /// The params of `initialize`, as far as they matter here (F-10).
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct InitializeParams {
-    pub(crate) protocol_version: String,
-    pub(crate) client_info: Implementation,
-    /// Required by the schema; nothing in it is used yet.
-    #[serde(rename = "capabilities")]
-    _capabilities: serde_json::Map<String, serde_json::Value>,
+struct InitializeParams<'a> {
+    protocol_version: String,
+    client_info: Implementation,
+    #[serde(borrow)]
+    capabilities: &'a RawValue,
 }
 
 #[derive(Deserialize)]
-pub(crate) struct Implementation {
+struct Implementation {
     name: String,
     version: String,
+}
+
+/// What a client says of itself when it begins a session.
+pub(crate) struct Introduction {
+    pub(crate) revision: Revision,
+    pub(crate) client: ClientInfo,
+    pub(crate) capabilities: Capabilities,
+}
+
+impl Introduction {
+    /// Reads the params of `initialize`.
+    pub(crate) fn read(params: Option<&RawValue>) -> Result<Introduction, Error> {
+        let text = params.map_or("{}", RawValue::get);
+        let params: InitializeParams<'_> =
+            serde_json::from_str(text).map_err(|error| Error::invalid_params(format!("initialize: {error}")))?;
+        let capabilities = Capabilities::read(params.capabilities)
+            .ok_or_else(|| Error::invalid_params("initialize: capabilities: expected an object"))?;
+        let revision = Revision::negotiate(&params.protocol_version);
+        Ok(Introduction { revision, client: params.client_info.into(), capabilities })
+    }
+}
+
+impl ClientInfo {
+    /// Reads an `Implementation`; none if it is not one.
+    pub(crate) fn read(raw: &RawValue) -> Option<ClientInfo> {
+        serde_json::from_str::<Implementation>(raw.get()).ok().map(Into::into)
+    }
 }
 
 impl From<Implementation> for ClientInfo {

@@ -4,12 +4,15 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Poll;
 
+use super::calls::CallKey;
 use super::connection::{Link, Lost};
 use super::shell::Wait;
+use crate::http::head::Head;
 use crate::http::response::{self, Manner, Rejection};
+use crate::limits::Limits;
 use crate::observe::Sessions;
 use crate::stream::{Frame, Settled, join_answers};
-use crate::transport::{Events, Exchange, First, Form};
+use crate::transport::{Events, Exchange, First, Form, Reply};
 
 /// What became of the wait.
 enum Turn {
@@ -21,7 +24,12 @@ enum Turn {
 
 impl Link {
     /// Waits for the answers of an exchange and writes them; false if the connection is to end.
-    pub(super) async fn answer(&mut self, exchange: Exchange, manner: Manner) -> Result<bool, Lost> {
+    pub(super) async fn answer(
+        &mut self,
+        exchange: Exchange,
+        manner: Manner,
+        running: Option<CallKey>,
+    ) -> Result<bool, Lost> {
         self.shell.wait_for(&self.presence, Wait::Answer, self.shell.now());
         let mut out = self.shell.buffer();
         match self.settle(&exchange).await {
@@ -39,9 +47,9 @@ impl Link {
                 response::rejection(&mut out, &Rejection::new(404, cause), &manner);
                 self.flush(&mut out).await?;
             }
-            Turn::Stream => return Box::pin(self.answer_as_stream(exchange, manner)).await,
+            Turn::Stream => return Box::pin(self.answer_as_stream(exchange, manner, running)).await,
             Turn::Lost => {
-                exchange.reply.abandon();
+                self.abandon(&exchange, running);
                 return Err(Lost);
             }
         }
@@ -51,8 +59,11 @@ impl Link {
 
     async fn settle(&mut self, exchange: &Exchange) -> Turn {
         let shell = self.shell.clone();
+        let cancels = exchange.revision.disconnect_cancels();
+        let limits = shell.limits();
+        let patience = if cancels { limits.stateless_stream_after } else { limits.stream_after };
         let mut silence = match exchange.form {
-            Form::Either => Some(shell.clock().sleep_until(shell.now() + shell.limits().stream_after)),
+            Form::Either => Some(shell.clock().sleep_until(shell.now() + patience)),
             Form::Json => None,
             Form::Events => return Turn::Stream,
         };
@@ -64,7 +75,8 @@ impl Link {
                 Poll::Pending => {}
             }
             // A cut means that the server stops for good; until then calls may finish.
-            if self.presence.poll_cut(cx.waker()).is_some() || self.poll_peer(cx).is_err() {
+            let gone = self.presence.poll_cut(cx.waker()).is_some() || self.poll_peer(cx).is_err();
+            if gone || (cancels && self.half_closed) {
                 return Poll::Ready(Turn::Lost);
             }
             match &mut silence {
@@ -75,23 +87,32 @@ impl Link {
         .await
     }
 
-    async fn answer_as_stream(&mut self, exchange: Exchange, manner: Manner) -> Result<bool, Lost> {
-        let Exchange { reply, session, session_header, primes, .. } = exchange;
-        if session_header.is_none() {
-            reply.number((self.shell.ids)() as u64);
+    async fn answer_as_stream(
+        &mut self,
+        exchange: Exchange,
+        manner: Manner,
+        running: Option<CallKey>,
+    ) -> Result<bool, Lost> {
+        let Exchange { reply, session, session_header, revision, .. } = exchange;
+        if session_header.is_none() && revision.numbers_events() {
+            reply.number((self.shell.services.ids)() as u64);
         }
         let attachment = reply.attach(None);
-        {
+        if let Some(session) = session {
             let (mut table, now) = (self.shell.table.borrow_mut(), self.shell.now());
             table.stream_opened(session);
             if reply.nonce().is_some() {
                 table.keep_reply(session, &reply, now);
             }
         }
-        let first = if primes { First::Priming } else { First::Comment };
+        let first = if revision.primes_streams() && session_header.is_none() { First::Priming } else { First::Comment };
         let header = session_header.map(|id| ("mcp-session-id", id));
-        let opened = self.open(Events { attachment, session, first, header }, &manner);
-        self.stream(opened, !manner.close && !manner.http_1_0).await
+        let opened = self.open(Events { attachment, session, revision, first, header }, &manner);
+        let ended = self.stream(opened, !manner.close && !manner.http_1_0).await;
+        if let (Err(Lost), Some(call), true) = (&ended, running, revision.disconnect_cancels()) {
+            self.shell.disconnected(call);
+        }
+        ended
     }
 
     /// Writes what the operator wants to see, and lets others run between its pieces.
@@ -121,8 +142,28 @@ pub(super) fn write_answers(out: &mut Vec<u8>, exchange: &Exchange, answers: &[R
     let session = exchange.session_header.as_deref().map(|id| ("mcp-session-id", id));
     let headers = session.as_slice();
     if let ([answer], false) = (answers, exchange.batch) {
-        return response::whole(out, 200, "application/json", headers, &answer.text(), manner);
+        return response::whole(out, exchange.reply.status(), "application/json", headers, &answer.text(), manner);
     }
     join_answers(&mut body, answers);
     response::whole(out, 200, "application/json", headers, &body, manner);
+}
+
+/// Seconds by which clients are told to give an idle connection up before we do.
+const IDLE_MARGIN: u64 = 5;
+
+/// How a request wants to be answered.
+pub(super) fn manner(head: &Head<'_>, origin_is_good: bool, limits: &Limits) -> Manner {
+    Manner {
+        // A little less than we wait: a client that uses the last second of it would meet our end of the connection.
+        idle_seconds: Some(limits.idle_wait.as_secs().saturating_sub(IDLE_MARGIN)).filter(|seconds| *seconds > 0),
+        http_1_0: head.http_1_0,
+        close: head.close,
+        head_only: head.method == "HEAD",
+        origin: head.origin.filter(|_| origin_is_good).map(Into::into),
+    }
+}
+
+pub(super) fn write_reply(out: &mut Vec<u8>, reply: &Reply, manner: &Manner) {
+    let headers: Vec<_> = reply.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    response::whole(out, reply.status, reply.media_type, &headers, &reply.body, manner);
 }

@@ -16,7 +16,9 @@ use crate::stream::Role;
 /// A call that was not ready at once.
 pub(crate) struct Running {
     pub(crate) cx: RequestContext,
-    pub(crate) session: SessionKey,
+    /// None where requests stand alone.
+    pub(crate) session: Option<SessionKey>,
+    pub(crate) method: &'static str,
     pub(crate) tool: Rc<str>,
     pub(crate) started: Instant,
     uncancellable: bool,
@@ -25,28 +27,41 @@ pub(crate) struct Running {
     _task: Option<smol::Task<()>>,
 }
 
+/// Points at a running call, and at no other that takes its place later.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CallKey {
+    slot: usize,
+    serial: u64,
+}
+
 /// A call that takes longer than this is worth a line in the log.
 const SLOW: Duration = Duration::from_secs(1);
 
 impl Shell {
-    /// Polls a call once where it stands; if it is not ready, the same future moves into the table.
-    pub(crate) fn begin(self: &Rc<Self>, mut call: Call, session: SessionKey) {
+    /// Polls a call once where it stands; if it is not ready, the same future moves into the table, and this says
+    /// where.
+    pub(crate) fn begin(self: &Rc<Self>, mut call: Call, session: Option<SessionKey>) -> Option<CallKey> {
         match call.poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(end) => self.call_ended(&call, session, end),
-            Poll::Pending => self.move_into_table(call, session),
+            Poll::Ready(end) => {
+                self.call_ended(&call, session, end);
+                None
+            }
+            Poll::Pending => Some(self.move_into_table(call, session)),
         }
     }
 
-    fn move_into_table(self: &Rc<Self>, call: Call, key: SessionKey) {
+    fn move_into_table(self: &Rc<Self>, call: Call, key: Option<SessionKey>) -> CallKey {
         let serial = self.call_serial.get();
         self.call_serial.set(serial + 1);
         let mut calls = self.calls.borrow_mut();
         let slot = calls.vacant_key();
-        self.call_ends_at(call.started + call.wait, slot, serial, &calls);
-        if let Some(session) = self.table.borrow_mut().get(key) {
-            session.running.push(session::Running { id: call.cx.request_id().clone(), call: slot });
+        if call.wait < Duration::MAX {
+            self.call_ends_at(call.started + call.wait, slot, serial, &calls);
         }
-        let (cx, tool, started, uncancellable) = (call.cx.clone(), call.tool.clone(), call.started, call.uncancellable);
+        let running = session::Running { id: call.cx.request_id().clone(), call: slot };
+        self.of_session(key, |session| session.running.push(running));
+        let (cx, method, tool, started, uncancellable) =
+            (call.cx.clone(), call.method, call.tool.clone(), call.started, call.uncancellable);
         let shell = self.clone();
         let mut call = Abandoned(call);
         let task = self.spawn(async move {
@@ -55,19 +70,25 @@ impl Shell {
                 shell.call_ended(&call.0, key, end);
             }
         });
-        calls.insert(Running { cx, session: key, tool, started, uncancellable, serial, _task: task });
+        calls.insert(Running { cx, session: key, method, tool, started, uncancellable, serial, _task: task });
+        CallKey { slot, serial }
+    }
+
+    fn of_session(&self, key: Option<SessionKey>, change: impl FnOnce(&mut session::Session)) {
+        let mut table = self.table.borrow_mut();
+        if let Some(session) = key.and_then(|key| table.get(key)) {
+            change(session);
+        }
     }
 
     fn take_running(&self, slot: usize) -> Option<Running> {
         let running = self.calls.borrow_mut().try_remove(slot)?;
-        if let Some(session) = self.table.borrow_mut().get(running.session) {
-            session.running.retain(|other| other.call != slot);
-        }
+        self.of_session(running.session, |session| session.running.retain(|other| other.call != slot));
         Some(running)
     }
 
     /// Bookkeeping for a call whose answer is in its stream.
-    fn call_ended(&self, call: &Call, key: SessionKey, end: CallEnd) {
+    fn call_ended(&self, call: &Call, key: Option<SessionKey>, end: CallEnd) {
         let now = end.at;
         let took = now.since(call.started);
         if end.failed {
@@ -75,16 +96,16 @@ impl Shell {
         }
         let level = if end.failed || took >= SLOW { log::Level::Info } else { log::Level::Debug };
         self.log_call(level, &call.cx, call.method, &call.tool, took, end.outcome, end.bytes);
-        if end.failed
-            && let Some(session) = self.table.borrow_mut().get(key)
-        {
-            session.last_error = Some(format!("{} {}: {}", call.method, call.tool, end.outcome).into());
+        if end.failed {
+            let error = format!("{} {}: {}", call.method, call.tool, end.outcome);
+            self.of_session(key, |session| session.last_error = Some(error.into()));
         }
         self.leave_session(key, now);
     }
 
     /// One call less in the session, which may be what its end waited for.
-    fn leave_session(&self, key: SessionKey, now: Instant) {
+    fn leave_session(&self, key: Option<SessionKey>, now: Instant) {
+        let Some(key) = key else { return };
         let over = self.table.borrow_mut().call_ended(key, now);
         if let Some(session) = over {
             self.session_ended(session, Reason::Life);
@@ -133,6 +154,18 @@ impl Shell {
         self.abort(&running, Some(Error::new(INTERNAL_ERROR, words)), "timed_out");
     }
 
+    /// The client of a call that stands alone closed its connection: that cancels it (T-6), unless the tool may not be
+    /// stopped half-way.
+    pub(crate) fn disconnected(&self, key: CallKey) {
+        let is_this = |running: &Running| running.serial == key.serial && !running.uncancellable;
+        if self.calls.borrow().get(key.slot).is_some_and(is_this)
+            && let Some(running) = self.take_running(key.slot)
+        {
+            count(&self.counters().calls_disconnected);
+            self.abort(&running, None, "disconnected");
+        }
+    }
+
     /// The session of a call was ended on purpose: nobody waits for the answer.
     pub(crate) fn drop_call(&self, slot: usize) {
         let uncancellable = match self.calls.borrow().get(slot) {
@@ -157,7 +190,7 @@ impl Shell {
         self.log_call(
             log::Level::Info,
             &running.cx,
-            "tools/call",
+            running.method,
             &running.tool,
             now.since(running.started),
             outcome,

@@ -10,7 +10,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use super::answer::write_answers;
+use super::answer::{manner, write_answers, write_reply};
+use super::calls::CallKey;
 use super::shell::{Cut, Presence, Shell, Wait};
 use super::socket::Socket;
 use crate::budget::Charge;
@@ -19,11 +20,10 @@ use crate::counters::count;
 use crate::http::body::{Framer, Step};
 use crate::http::head::Head;
 use crate::http::response::{self, Manner, Rejection};
-use crate::limits::Limits;
 use crate::observe;
 use crate::session::SessionKey;
 use crate::stream::{Frame, Settled, Stream};
-use crate::transport::{self, Admission, Admitted, Events, Exchange, Form, From, Reply, Route};
+use crate::transport::{self, Admission, Admitted, Events, Exchange, Form, From, Route};
 
 /// A connection and what has been read of it.
 pub(crate) struct Link {
@@ -58,7 +58,7 @@ pub(crate) enum Next {
     /// Begin calls that answer on another stream, now that their POST is answered.
     Start { calls: Vec<Call>, session: SessionKey },
     /// Wait for calls that answer here.
-    Answer { exchange: Exchange, manner: Manner },
+    Answer { exchange: Exchange, manner: Manner, running: Option<CallKey> },
     /// Show all sessions.
     Show { manner: Manner },
     /// Become a stream.
@@ -76,8 +76,6 @@ const LUCK_MAX: i8 = 1;
 const DESPAIR: i8 = 16;
 /// From this size on the bytes of an incomplete request are counted in the server's budget.
 const SMALL: usize = 16 * 1024;
-/// Seconds by which clients are told to give an idle connection up before we do.
-const IDLE_MARGIN: u64 = 5;
 /// How long a closed connection's last bytes are awaited, so that its answer is not lost to a reset.
 const LINGER: Duration = Duration::from_secs(1);
 
@@ -138,11 +136,11 @@ impl Link {
                 }
                 Next::Close => return Box::pin(self.linger()).await,
                 Next::Start { calls, session } => {
-                    calls.into_iter().for_each(|call| self.shell.begin(call, session));
+                    self.start(calls, session);
                     Ok(true)
                 }
                 // Boxed: most connections never wait for a call, and none should carry the room for it.
-                Next::Answer { exchange, manner } => Box::pin(self.answer(exchange, manner)).await,
+                Next::Answer { exchange, manner, running } => Box::pin(self.answer(exchange, manner, running)).await,
                 Next::Show { manner } => Box::pin(self.show_sessions(manner)).await,
                 Next::Stream { events, manner } => {
                     let opened = self.open(events, &manner);
@@ -160,10 +158,24 @@ impl Link {
     /// The connection is gone before what was to come next: what has begun is ended as if it had come.
     fn forsake(&mut self, next: Next) {
         match next {
-            Next::Answer { exchange, .. } => exchange.reply.abandon(),
+            Next::Answer { exchange, running, .. } => self.abandon(&exchange, running),
             Next::Stream { events, manner } => drop(self.open(events, &manner)),
-            Next::Start { calls, session } => calls.into_iter().for_each(|call| self.shell.begin(call, session)),
+            Next::Start { calls, session } => self.start(calls, session),
             _ => {}
+        }
+    }
+
+    fn start(&self, calls: Vec<Call>, session: SessionKey) {
+        for call in calls {
+            self.shell.begin(call, Some(session));
+        }
+    }
+
+    /// The peer of an exchange is gone: nobody will read the answer here, and in 2026-07-28 that cancels the call.
+    pub(super) fn abandon(&self, exchange: &Exchange, running: Option<CallKey>) {
+        exchange.reply.abandon();
+        if let Some(call) = running.filter(|_| exchange.revision.disconnect_cancels()) {
+            self.shell.disconnected(call);
         }
     }
 
@@ -233,7 +245,7 @@ impl Link {
         }
         let (used, next) = self.serve(fresh, out);
         self.pending.extend_from_slice(&fresh[used..]);
-        self.account(next, out)
+        self.account(next, used > 0, out)
     }
 
     fn serve_pending(&mut self, out: &mut Vec<u8>) -> Next {
@@ -243,11 +255,12 @@ impl Link {
             pending.drain(..used);
             self.pending = pending;
         }
-        self.account(next, out)
+        self.account(next, used > 0, out)
     }
 
-    /// Counts what the connection holds of later or incomplete requests, and says what it waits for.
-    fn account(&mut self, next: Next, out: &mut Vec<u8>) -> Next {
+    /// Counts what the connection holds of later or incomplete requests, and says what it waits for. `anew` says
+    /// that a request has ended, so that what is waited for is another one.
+    fn account(&mut self, next: Next, anew: bool, out: &mut Vec<u8>) -> Next {
         let held = self.pending.len() + self.framer.held();
         if held <= SMALL {
             self.charge = None;
@@ -267,7 +280,7 @@ impl Link {
             _ => Wait::Request,
         };
         // A head or a body that trickles in does not get its time anew with every byte.
-        if waits_for == Wait::Request || self.presence.waits_for.get() != waits_for {
+        if anew || waits_for == Wait::Request || self.presence.waits_for.get() != waits_for {
             self.shell.wait_for(&self.presence, waits_for, self.shell.now());
         }
         next
@@ -314,6 +327,8 @@ impl Link {
                 }
                 Step::Request { admitted, head, body, used } => {
                     at += used;
+                    // Its manner is its own: a refusal behind it may be of something that is no request at all.
+                    refused.take();
                     match self.request(&admitted, &head, &body, out) {
                         Next::Continue => {}
                         next => return (at, next),
@@ -358,7 +373,7 @@ impl Link {
                 match (calls.is_empty(), manner.close) {
                     (true, _) => after(&manner),
                     (false, true) => {
-                        calls.into_iter().for_each(|call| self.shell.begin(call, session));
+                        self.start(calls, session);
                         Next::Close
                     }
                     (false, false) => Next::Start { calls, session },
@@ -371,20 +386,20 @@ impl Link {
 
     /// Begins the calls of a POST. If all are ready, their answer is written at once.
     fn exchange(&mut self, mut exchange: Exchange, manner: Manner, out: &mut Vec<u8>) -> Next {
+        let mut running = None;
         for call in std::mem::take(&mut exchange.calls) {
-            self.shell.begin(call, exchange.session);
+            running = self.shell.begin(call, exchange.session);
         }
-        if exchange.form == Form::Events {
-            return Next::Answer { exchange, manner };
-        }
-        match exchange.reply.poll_settled(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(Settled::Answers) => {
+        let settled = exchange.reply.poll_settled(&mut Context::from_waker(Waker::noop()));
+        let is_json = exchange.form != Form::Events || exchange.reply.status() != 200;
+        match settled {
+            Poll::Ready(Settled::Answers) if is_json => {
                 let answers = exchange.reply.take_answers();
                 write_answers(out, &exchange, &answers, &manner);
                 self.unwritten.extend(answers.into_iter().map(|answer| (exchange.reply.clone(), answer)));
                 if manner.close { Next::Close } else { Next::Continue }
             }
-            _ => Next::Answer { exchange, manner },
+            _ => Next::Answer { exchange, manner, running },
         }
     }
 
@@ -470,21 +485,4 @@ impl Link {
         }
         Ok(())
     }
-}
-
-/// How a request wants to be answered.
-fn manner(head: &Head<'_>, origin_is_good: bool, limits: &Limits) -> Manner {
-    Manner {
-        // A little less than we wait: a client that uses the last second of it would meet our end of the connection.
-        idle_seconds: Some(limits.idle_wait.as_secs().saturating_sub(IDLE_MARGIN)).filter(|seconds| *seconds > 0),
-        http_1_0: head.http_1_0,
-        close: head.close,
-        head_only: head.method == "HEAD",
-        origin: head.origin.filter(|_| origin_is_good).map(Into::into),
-    }
-}
-
-fn write_reply(out: &mut Vec<u8>, reply: &Reply, manner: &Manner) {
-    let headers: Vec<_> = reply.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    response::whole(out, reply.status, reply.media_type, &headers, &reply.body, manner);
 }

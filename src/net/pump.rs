@@ -2,8 +2,8 @@
 //!
 //! The peer is watched all the time, so that its end is noticed at once and not with the next message. What its
 //! end means depends on the stream: an HTTP+SSE session ends with it; a GET stream waits for another
-//! connection; the answer to a POST goes on, because a client may close its sending side and still listen, and
-//! a comment tells the two apart (D8).
+//! connection; the answer to a POST of 2026-07-28 is wanted no more; that of a session's goes on, because a client may
+//! close its sending side and still listen, and a comment tells the two apart (D8).
 
 use std::rc::Rc;
 use std::task::Poll;
@@ -24,8 +24,10 @@ const CHATTER_MAX: usize = 64 * 1024;
 /// A stream that is being written; its end is noted even if its connection's task is dropped.
 pub(super) struct Open {
     shell: Rc<Shell>,
-    session: SessionKey,
+    session: Option<SessionKey>,
     role: Role,
+    /// The peer's end of sending means that it is gone.
+    eof_ends: bool,
     attachment: Attachment,
     http_1_0: bool,
     /// Messages that are in the buffer but not on the wire yet.
@@ -35,11 +37,12 @@ pub(super) struct Open {
 impl Drop for Open {
     fn drop(&mut self) {
         self.unwritten.drain(..).for_each(|frame| self.attachment.lost(&frame));
+        let Some(session) = self.session else { return };
         if let Ok(mut table) = self.shell.table.try_borrow_mut() {
-            table.stream_closed(self.session, self.shell.now());
+            table.stream_closed(session, self.shell.now());
         }
         if self.role == Role::Session && !self.shell.stopping.get() {
-            self.shell.end_session(self.session, Reason::StreamEnded);
+            self.shell.end_session(session, Reason::StreamEnded);
         }
     }
 }
@@ -69,14 +72,16 @@ impl Link {
     /// Begins a stream: its head and its first event, ready to be written. Not part of the future that waits, which
     /// ten thousand idle streams hold at once.
     pub(super) fn open(&mut self, events: Events, manner: &Manner) -> (Open, Vec<u8>) {
-        let Events { attachment, session, first, header } = events;
+        let Events { attachment, session, revision, first, header } = events;
         self.shell.begin_beats(&self.presence, self.shell.now());
         let mut out = self.shell.buffer();
         let headers: Vec<_> = header.iter().map(|(name, value)| (*name, value.as_str())).collect();
         response::stream_head(&mut out, &headers, manner);
         let role = attachment.stream().role();
         let http_1_0 = manner.http_1_0;
-        let mut open = Open { shell: self.shell.clone(), session, role, attachment, http_1_0, unwritten: Vec::new() };
+        let eof_ends = role != Role::Reply || revision.disconnect_cancels();
+        let (shell, unwritten) = (self.shell.clone(), Vec::new());
+        let mut open = Open { shell, session, role, eof_ends, attachment, http_1_0, unwritten };
         open.begin(&mut out, &first);
         if role != Role::Reply {
             self.pending = Vec::new();
@@ -135,9 +140,10 @@ impl Link {
                 // There may be more, and nobody has asked to be told.
                 cx.waker().wake_by_ref();
             }
-            match (self.half_closed && !was_half_closed, open.role) {
-                (true, Role::Reply) => Poll::Ready(Turn::Probe),
-                (true, _) => Poll::Ready(Turn::Gone),
+            match (self.half_closed && !was_half_closed, open.eof_ends) {
+                (true, false) => Poll::Ready(Turn::Probe),
+                (true, true) => Poll::Ready(Turn::Gone),
+                _ if open.eof_ends && self.half_closed => Poll::Ready(Turn::Gone),
                 _ if *chatter > CHATTER_MAX => Poll::Ready(Turn::Gone),
                 _ => Poll::Pending,
             }
@@ -191,7 +197,10 @@ impl Open {
     }
 
     fn end(&self, out: &mut Vec<u8>) {
-        if self.attachment.stream().ended() == Some(End::Closed) {
+        if let Some(wait) = self.attachment.stream().take_retry() {
+            self.chunk(out, |event| sse::retry(event, wait.as_millis() as u64));
+        }
+        if self.session.is_some() && self.attachment.stream().ended() == Some(End::Closed) {
             // Come back, but not all at once (P43): 3 to 6 seconds, by the stream's own number.
             let spread = self.attachment.stream().nonce().unwrap_or_default() % 3000;
             self.chunk(out, |event| {

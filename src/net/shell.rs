@@ -21,7 +21,6 @@ use crate::wheel::{Wheel, slot_of};
 pub(crate) struct Shell {
     pub(crate) policy: Policy,
     pub(crate) services: Rc<Services>,
-    pub(crate) ids: Box<dyn Fn() -> u128>,
     pub(crate) table: RefCell<SessionTable>,
     pub(crate) calls: RefCell<Slab<Running>>,
     pub(crate) connections: RefCell<Slab<Rc<Presence>>>,
@@ -93,12 +92,11 @@ const BUFFER_BYTES: usize = 4096;
 const DUE_PER_TURN: usize = 64;
 
 impl Shell {
-    pub(crate) fn new(policy: Policy, services: Rc<Services>, ids: Box<dyn Fn() -> u128>) -> Rc<Shell> {
+    pub(crate) fn new(policy: Policy, services: Rc<Services>) -> Rc<Shell> {
         let (started, limits) = (services.clock.now(), services.common.limits.clone());
         Rc::new(Shell {
             policy,
             services,
-            ids,
             table: RefCell::new(SessionTable::new(&limits)),
             calls: RefCell::default(),
             connections: RefCell::default(),
@@ -159,7 +157,7 @@ impl Shell {
                 table: &mut table,
                 policy: &self.policy,
                 services: &self.services,
-                ids: &*self.ids,
+                ids: &*self.services.ids,
                 now,
                 effects: &mut effects,
                 stopping: self.stopping.get(),
@@ -199,6 +197,7 @@ impl Shell {
                 Reason::ClosedByClient | Reason::Revoked | Reason::Shutdown => self.drop_call(running.call),
             }
         }
+        session.questions.end();
         session.stream.iter().chain(&session.replies).for_each(|stream| stream.close());
     }
 

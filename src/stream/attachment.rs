@@ -47,9 +47,7 @@ impl Attachment {
                 break;
             }
         }
-        if state.ended.is_some() {
-            close_if_drained(&mut state);
-        }
+        close_if_drained(&mut state);
         Some(frame)
     }
 

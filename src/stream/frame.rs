@@ -15,6 +15,8 @@ pub(crate) enum Kind {
     Progress,
     /// Dropped when the queue is full.
     Notice,
+    /// Refused when the queue is full, and whoever asks is told.
+    Request,
 }
 
 /// One message on its way.

@@ -69,6 +69,7 @@ impl Tokens {
     pub(crate) fn know(&self, principal: &Principal) -> bool {
         match principal {
             Principal::Anonymous => false,
+            Principal::Named(_) => true, // he holds something else
             Principal::Token(name) => self.digests.iter().any(|known| *public_name(known) == **name),
         }
     }

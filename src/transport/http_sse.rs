@@ -7,6 +7,7 @@ use super::{Admission, Desk, Events, First, From, no_session, parse_session_id, 
 use crate::http::head::Head;
 use crate::http::response::Rejection;
 use crate::jsonrpc::{self, Body};
+use crate::mcp::capability::Capabilities;
 use crate::mcp::peer::{ClientInfo, Peer, Principal};
 use crate::revision::Revision;
 use crate::session::{Newcomer, Reason, SessionKey, Transport};
@@ -20,6 +21,7 @@ impl Peer {
             revision: Revision::V2024_11_05,
             principal: Principal::Anonymous,
             client: ClientInfo::default(),
+            capabilities: Capabilities::default(),
         }
     }
 }
@@ -52,7 +54,7 @@ impl Desk<'_> {
         let first = First::Endpoint(self.endpoint(head, from, &id));
         // Balancers learn the id from the header; an SSE client ignores it.
         let header = Some(("mcp-session-id", id));
-        Ok(Admission::Events(Events { attachment, session: key, first, header }))
+        Ok(Admission::Events(Events { attachment, session: Some(key), revision: Revision::V2024_11_05, first, header }))
     }
 
     /// Where POSTs go (H-3, P16): a path of ours, or relative to the stream's own address where a proxy may

@@ -1,39 +1,51 @@
-//! The method table: from the messages of a session to calls (4.1). Both transports end here.
+//! From the messages of a POST to calls: the method table. All transports and revisions end here.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::cell::Cell;
 use std::rc::Rc;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::Desk;
-use crate::call::{self, Call, Outcome, Work};
+use crate::asking::Asking;
+use crate::budget::Charge;
+use crate::call::{Call, Work};
 use crate::context::{Origin, RequestContext};
 use crate::counters::count;
+use crate::features::{Begun, Mirrored};
 use crate::http::response::Rejection;
-use crate::jsonrpc::{self, Error, INVALID_REQUEST, METHOD_NOT_FOUND, Message, RequestId};
+use crate::jsonrpc::{self, Error, INTERNAL_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, Message, RequestId};
+use crate::mcp::compat::{Outcome, Writer};
 use crate::mcp::level::Level;
-use crate::mcp::peer::{InitializeParams, Peer};
+use crate::mcp::meta::Meta;
+use crate::mcp::peer::{Introduction, Peer};
+use crate::method::Method;
+use crate::questions::{Answer, Questions};
+use crate::resources::read_uri;
 use crate::revision::Revision;
 use crate::session::SessionKey;
 use crate::stream::Stream;
+use crate::subscription::Filter;
 
 /// A request as it goes into the method table.
-struct Request<'a> {
-    id: RequestId,
-    method: &'a str,
-    params: Option<&'a RawValue>,
+pub(super) struct Request<'a> {
+    pub(super) id: RequestId,
+    pub(super) method: &'a str,
+    pub(super) params: Option<&'a RawValue>,
 }
 
-/// What the method table says: the method's own name, and what is to be done.
-struct Entry {
-    method: &'static str,
-    work: Work,
-    tool: Option<(Rc<str>, bool, Option<std::time::Duration>)>,
+/// Who asks, and what is his.
+pub(super) struct Asker {
+    pub(super) session: Option<SessionKey>,
+    pub(super) peer: Rc<Peer>,
+    /// From which level on he wants log messages; none if he wants none.
+    pub(super) log_level: Option<Rc<Cell<Level>>>,
+    pub(super) questions: Option<Rc<Questions>>,
+    pub(super) initialized: bool,
 }
 
 impl Desk<'_> {
-    /// Takes the messages of one POST. Requests become calls that answer on `stream`.
+    /// Takes the messages of one POST of a session. Requests become calls that answer on `stream`.
     ///
     /// # Errors
     /// 503 if the session runs too many calls already, or the server's buffers are full.
@@ -62,129 +74,141 @@ impl Desk<'_> {
             );
             return Err(Rejection::new(503, cause));
         }
+        let room = limits.result_bytes_max;
         let mut rooms = Vec::with_capacity(requests);
         for _ in 0..requests {
-            rooms.push(self.room_for_answer()?);
+            rooms.push(self.room_for(room)?);
         }
         let mut calls = Vec::with_capacity(requests);
         for message in messages {
             match message {
                 Message::Request { id, method, params } => {
                     if let Some(room) = rooms.pop() {
-                        calls.push(self.request(key, Request { id, method: &method, params }, stream, room));
+                        let request = Request { id, method: &method, params };
+                        calls.push(self.session_call(key, &request, stream, room));
                     }
                 }
                 Message::Notification { method, params } => self.notification(key, &method, params),
-                Message::Response => log::debug!(target: "portcullis", "a response to no request of ours was dropped"),
+                Message::Response { id, outcome } => self.response(key, &id, outcome),
             }
         }
         Ok(calls)
     }
 
-    /// Room for one answer, so that it can never be lost for want of it.
-    pub(super) fn room_for_answer(&self) -> Result<crate::budget::Charge, Rejection> {
+    /// Room for an answer, so that it can never be lost for want of it.
+    pub(super) fn room_for(&self, bytes: usize) -> Result<Charge, Rejection> {
         let common = &self.services.common;
-        common.budget.reserve(common.limits.result_bytes_max).ok_or_else(|| {
+        common.budget.reserve(bytes).ok_or_else(|| {
             count(&common.counters.over_budget);
             Rejection::new(503, "the server's buffers are full (limit buffered_bytes_max); try again soon")
         })
     }
 
-    fn request(
+    fn session_call(&mut self, key: SessionKey, request: &Request<'_>, stream: &Rc<Stream>, room: Charge) -> Call {
+        self.table.call_begins(key);
+        let asker = match self.table.get(key) {
+            Some(session) => Asker {
+                session: Some(key),
+                peer: session.peer.clone(),
+                log_level: Some(session.log_level.clone()),
+                questions: Some(session.questions.clone()),
+                initialized: session.initialized,
+            },
+            // The session was looked up a moment ago; without it the call has a stream nobody reads.
+            None => Asker {
+                session: None,
+                peer: Rc::new(Peer::unknown()),
+                log_level: None,
+                questions: None,
+                initialized: false,
+            },
+        };
+        let method = Method::named(request.method, asker.peer.revision, &self.policy.features);
+        self.call(&asker, method, request, &Meta::of(request.params), None, stream, room)
+    }
+
+    /// Makes the call of a request. `mirrored` are its `Mcp-Param-*` headers, where the revision has them.
+    #[allow(clippy::too_many_arguments)] // it is where everything about a request comes together
+    pub(super) fn call(
         &mut self,
-        key: SessionKey,
-        request: Request<'_>,
+        asker: &Asker,
+        method: Option<Method>,
+        request: &Request<'_>,
+        meta: &Meta<'_>,
+        mirrored: Mirrored<'_>,
         stream: &Rc<Stream>,
-        room: crate::budget::Charge,
+        room: Charge,
     ) -> Call {
         stream.expect_answer();
-        self.table.call_begins(key);
-        let session = self.table.get(key);
-        let (peer, log_level) = match session {
-            Some(session) => (session.peer.clone(), session.log_level.clone()),
-            // The session was looked up a moment ago; without it the call has a stream nobody reads.
-            None => (Rc::new(Peer::unknown()), Rc::default()),
-        };
         let origin = Origin {
             services: self.services.clone(),
-            peer,
+            peer: asker.peer.clone(),
             id: request.id.clone(),
             stream: stream.clone(),
-            log_level,
-            token: progress_token(request.params),
+            log_level: asker.log_level.clone(),
+            // Nothing but changes goes to a listener (F-153).
+            token: meta.progress_token().filter(|_| method != Some(Method::Listen)),
         };
         let cx = RequestContext::new(origin);
-        let entry = self.entry(key, &request, &cx);
-        let mut call = Call::new(cx, entry.method, entry.work, room, self.now);
-        if let Some((name, uncancellable, timeout)) = entry.tool {
-            (call.tool, call.uncancellable) = (name, uncancellable);
-            call.wait = timeout.unwrap_or(call.wait);
+        if let Some(questions) = &asker.questions {
+            cx.asks_by(Asking::Session(questions.clone()));
+        }
+        let name = method.map_or("?", Method::as_str);
+        let begun = self.entry(asker, method, request, mirrored, &cx);
+        let mut call = Call::new(cx, name, begun.work, room, self.now);
+        if let Some(tool) = begun.tool {
+            (call.tool, call.uncancellable) = (tool.name, tool.uncancellable);
+            call.wait = tool.timeout.unwrap_or(call.wait);
+        }
+        if method == Some(Method::Listen) {
+            call.wait = std::time::Duration::MAX;
         }
         call
     }
 
     /// The method table.
-    fn entry(&mut self, key: SessionKey, request: &Request<'_>, cx: &RequestContext) -> Entry {
-        let initialized = self.table.get(key).is_some_and(|session| session.initialized);
-        let revision = cx.peer().revision;
-        let ready = |method, outcome: Result<Vec<u8>, Error>| Entry {
-            method,
-            work: Work::Ready(outcome.map_or_else(Outcome::Error, Outcome::Result)),
-            tool: None,
-        };
-        match request.method {
-            "ping" => ready("ping", Ok(b"{}".to_vec())),
-            "initialize" => ready("initialize", self.initialize_again(key, request.params)),
-            _ if !initialized => ready("?", Err(not_initialized())),
-            "tools/list" => ready("tools/list", self.policy.tools.list(request.params, revision).map(<[u8]>::to_vec)),
-            "tools/call" => self.tool_call(request.params, cx),
-            "logging/setLevel" => ready("logging/setLevel", self.set_level(key, request.params)),
-            other => {
-                let other: String = other.chars().take(64).collect();
-                let words = format!("no method {other:?} in revision {}", revision.as_str());
-                ready("?", Err(Error::new(METHOD_NOT_FOUND, words)))
+    fn entry(
+        &mut self,
+        asker: &Asker,
+        method: Option<Method>,
+        request: &Request<'_>,
+        mirrored: Mirrored<'_>,
+        cx: &RequestContext,
+    ) -> Begun {
+        let params = request.params;
+        let features = &self.policy.features;
+        let done = |done: Result<(), Error>| done.map(|()| empty(cx)).into();
+        match method {
+            Some(Method::Ping) => empty(cx).into(),
+            Some(Method::Initialize) => self.initialize_again(asker, params).into(),
+            _ if !asker.initialized => Outcome::Error(not_initialized()).into(),
+            None => {
+                let words = no_such_method(request.method, asker.peer.revision);
+                Outcome::Error(Error::new(METHOD_NOT_FOUND, words)).into()
             }
+            Some(Method::SetLevel) => done(set_level(asker, params)),
+            Some(Method::Discover) => features.discover(cx).into(),
+            Some(Method::Listen) => self.listen(params, cx),
+            Some(Method::ToolsList) => features.list("tools", &features.tools.entries, params, cx),
+            Some(Method::ToolsCall) => features.call(params, mirrored, cx),
+            Some(Method::ResourcesList) => features.list("resources", &features.resources.entries, params, cx),
+            Some(Method::TemplatesList) => {
+                features.list("resourceTemplates", &features.resources.templates, params, cx)
+            }
+            Some(Method::ResourcesRead) => features.read(params, cx),
+            Some(Method::Subscribe) => done(self.subscribe(asker, params, cx)),
+            Some(Method::Unsubscribe) => done(self.unsubscribe(asker, params)),
+            Some(Method::PromptsList) => features.list("prompts", &features.prompts.entries, params, cx),
+            Some(Method::PromptsGet) => features.prompt(params, cx),
+            Some(Method::Complete) => features.complete(params, cx),
         }
-    }
-
-    fn tool_call(&self, params: Option<&RawValue>, cx: &RequestContext) -> Entry {
-        let begun = match self.policy.tools.find(params) {
-            Ok(begun) => begun,
-            Err(error) => return Entry { method: "tools/call", work: Work::Ready(Outcome::Error(error)), tool: None },
-        };
-        count(&self.services.common.counters.calls_started);
-        let tool = begun.tool;
-        let about = (begun.name.clone(), tool.uncancellable, tool.timeout);
-        // An embedder's `Deserialize` may panic like his handler may.
-        let work = match catch_unwind(AssertUnwindSafe(|| begun.future(cx.clone()))) {
-            Ok(Ok(future)) => Work::Handler(future),
-            Ok(Err(error)) => Work::Ready(Outcome::Tool(error.into())),
-            Err(_) => Work::Ready(Outcome::Error(call::panicked(cx, &about.0))),
-        };
-        Entry { method: "tools/call", work, tool: Some(about) }
-    }
-
-    fn set_level(&mut self, key: SessionKey, params: Option<&RawValue>) -> Result<Vec<u8>, Error> {
-        #[derive(Deserialize)]
-        struct Params {
-            level: Level,
-        }
-        let params = params.map_or("{}", RawValue::get);
-        let Params { level } =
-            serde_json::from_str(params).map_err(|e| Error::invalid_params(format!("params: {e}")))?;
-        if let Some(session) = self.table.get(key) {
-            session.log_level.set(level);
-        }
-        Ok(b"{}".to_vec())
     }
 
     /// `initialize` inside a session: the first message of HTTP+SSE, or once more by a confused client.
-    fn initialize_again(&mut self, key: SessionKey, params: Option<&RawValue>) -> Result<Vec<u8>, Error> {
-        let params = read_initialize(params)?;
-        let revision = Revision::negotiate(&params.protocol_version);
-        let now = self.now;
-        if let Some(session) = self.table.get(key) {
-            let peer = Peer { revision, client: params.client_info.into(), ..(*session.peer).clone() };
+    fn initialize_again(&mut self, asker: &Asker, params: Option<&RawValue>) -> Result<Outcome, Error> {
+        let Introduction { revision, client, capabilities } = Introduction::read(params)?;
+        if let Some(session) = asker.session.and_then(|key| self.table.get(key)) {
+            let peer = Peer { revision, client, capabilities, ..(*session.peer).clone() };
             log::info!(
                 target: "portcullis",
                 "session_initialized session={} client={:?} version={:?} revision={}",
@@ -193,23 +217,115 @@ impl Desk<'_> {
             session.peer = Rc::new(peer);
             session.initialized = true;
         }
-        self.table.settle(key, now);
+        if let Some(key) = asker.session {
+            self.table.settle(key, self.now);
+        }
         Ok(self.initialize_result(revision))
     }
 
-    pub(super) fn initialize_result(&self, revision: Revision) -> Vec<u8> {
+    pub(super) fn initialize_result(&self, revision: Revision) -> Outcome {
         let mut result = Vec::with_capacity(256);
         result.extend_from_slice(b"{\"protocolVersion\":");
         jsonrpc::write_string(&mut result, revision.as_str());
         result.push(b',');
         result.extend_from_slice(&self.policy.introduction);
-        result
+        Outcome::Written(result)
+    }
+
+    /// F-45: from now on the session hears of changes of a resource.
+    fn subscribe(&mut self, asker: &Asker, params: Option<&RawValue>, cx: &RequestContext) -> Result<(), Error> {
+        let uri = read_uri(params)?;
+        self.policy.features.is_readable(&uri, cx)?;
+        let most = self.services.common.limits.subscriptions_max;
+        let Some(session) = asker.session.and_then(|key| self.table.get(key)) else { return Ok(()) };
+        if session.subscriptions.iter().any(|(subscribed, _)| *subscribed == uri) {
+            return Ok(());
+        }
+        if session.subscriptions.len() >= most {
+            let words = format!("{most} subscriptions are open already (limit subscriptions_max); end one");
+            return Err(Error::invalid_params(words));
+        }
+        let held = self.services.common.budget.reserve(uri.len());
+        let held =
+            held.ok_or_else(|| Error::new(INTERNAL_ERROR, "the server's buffers are full (limit buffered_bytes_max)"))?;
+        session.subscriptions.push((uri, held));
+        Ok(())
+    }
+
+    fn unsubscribe(&mut self, asker: &Asker, params: Option<&RawValue>) -> Result<(), Error> {
+        let uri = read_uri(params)?;
+        if let Some(session) = asker.session.and_then(|key| self.table.get(key)) {
+            session.subscriptions.retain(|(subscribed, _)| *subscribed != uri);
+        }
+        Ok(())
+    }
+
+    /// F-150 … F-156: the request stays open, and changes are told on its stream.
+    fn listen(&mut self, params: Option<&RawValue>, cx: &RequestContext) -> Begun {
+        #[derive(Deserialize)]
+        struct Params {
+            notifications: Filter,
+        }
+        let params = params.map_or("{}", RawValue::get);
+        let mut filter = match serde_json::from_str(params) {
+            Ok(Params { notifications }) => notifications,
+            Err(error) => return Outcome::Error(Error::invalid_params(format!("params: {error}"))).into(),
+        };
+        let (limits, features, listeners) =
+            (&self.services.common.limits, &self.policy.features, &self.services.listeners);
+        if filter.resource_subscriptions.len() > limits.subscriptions_max {
+            let words =
+                format!("resourceSubscriptions: more than {} (limit subscriptions_max)", limits.subscriptions_max);
+            return Outcome::Error(Error::invalid_params(words)).into();
+        }
+        if listeners.len() >= limits.listens_max {
+            let words = format!("{} clients listen already (limit listens_max); try again later", limits.listens_max);
+            return Outcome::Error(Error::new(INTERNAL_ERROR, words)).into();
+        }
+        // What is not offered, or not to this one, is not honoured.
+        filter.tools_list_changed &= features.has_tools();
+        filter.prompts_list_changed &= features.has_prompts();
+        filter.resources_list_changed &= features.has_resources();
+        filter.resource_subscriptions.retain(|uri| features.has_resources() && features.is_readable(uri, cx).is_ok());
+        let (id, stream) = (cx.request_id().clone(), cx.stream().clone());
+        let acknowledgement = filter.acknowledgement(&id);
+        let mut subscription = b"\"io.modelcontextprotocol/subscriptionId\":".to_vec();
+        id.write(&mut subscription);
+        let listening = listeners.open(id, cx.principal().clone(), filter, stream.clone());
+        stream.notice(acknowledgement);
+        let cx = cx.clone();
+        let ended = async move {
+            listening.await;
+            let mut text = Vec::new();
+            Writer::new(&mut text, cx.envelope(), "complete").end_with(None, &subscription);
+            Ok(Outcome::Written(text))
+        };
+        Begun { work: Work::Handler(Box::pin(ended)), tool: None }
     }
 
     /// Notifications are never answered; those we do not know are nothing to us.
     pub(super) fn notification(&mut self, key: SessionKey, method: &str, params: Option<&RawValue>) {
         if method == "notifications/cancelled" {
             self.cancelled(key, params);
+        }
+    }
+
+    /// An answer to a question of ours.
+    fn response(&mut self, key: SessionKey, id: &RequestId, outcome: Result<&RawValue, &RawValue>) {
+        #[derive(Deserialize)]
+        struct Fault {
+            message: String,
+        }
+        let answer = match outcome {
+            Ok(result) => Answer::Result(serde_json::from_str(result.get()).unwrap_or_default()),
+            Err(error) => {
+                let fault: Option<Fault> = serde_json::from_str(error.get()).ok();
+                Answer::Error(fault.map_or_else(String::new, |fault| jsonrpc::prefix(&fault.message, 300).to_owned()))
+            }
+        };
+        let Some(session) = self.table.get(key) else { return };
+        if !session.questions.answered(id, answer) {
+            log::debug!(target: "portcullis", "a response to no request of ours was dropped session={}", session.fingerprint);
         }
     }
 
@@ -236,34 +352,33 @@ impl Desk<'_> {
     }
 }
 
-pub(super) fn read_initialize(params: Option<&RawValue>) -> Result<InitializeParams, Error> {
+/// The result of a method that has nothing to say.
+fn empty(cx: &RequestContext) -> Outcome {
+    let mut text = Vec::new();
+    Writer::new(&mut text, cx.envelope(), "complete").end(None, &serde_json::Map::new());
+    Outcome::Written(text)
+}
+
+fn set_level(asker: &Asker, params: Option<&RawValue>) -> Result<(), Error> {
+    #[derive(Deserialize)]
+    struct Params {
+        level: Level,
+    }
     let params = params.map_or("{}", RawValue::get);
-    serde_json::from_str(params).map_err(|error| Error::invalid_params(format!("initialize: {error}")))
+    let Params { level } = serde_json::from_str(params).map_err(|e| Error::invalid_params(format!("params: {e}")))?;
+    if let Some(least) = &asker.log_level {
+        least.set(level);
+    }
+    Ok(())
+}
+
+/// For a method that does not exist, or not in this revision, or whose capability is not offered.
+pub(super) fn no_such_method(method: &str, revision: Revision) -> String {
+    format!("no method {:?} in revision {}", jsonrpc::prefix(method, 64), revision.as_str())
 }
 
 fn not_initialized() -> Error {
     let words =
         "this session is not initialised; it may be a stream that was opened again by itself: send initialize first";
     Error::new(INVALID_REQUEST, words)
-}
-
-/// The `_meta.progressToken` of a request, as JSON; a string or a number.
-fn progress_token(params: Option<&RawValue>) -> Option<Box<str>> {
-    #[derive(Deserialize)]
-    struct Params<'a> {
-        #[serde(borrow, rename = "_meta")]
-        meta: Option<Meta<'a>>,
-    }
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Meta<'a> {
-        #[serde(borrow)]
-        progress_token: Option<&'a RawValue>,
-    }
-    let text = params?.get();
-    if !text.contains("progressToken") {
-        return None; // most requests; the parse below is not free
-    }
-    let token = serde_json::from_str::<Params<'_>>(text).ok()?.meta?.progress_token?;
-    RequestId::read(token).map(|_| token.get().into())
 }

@@ -1,25 +1,30 @@
-//! Streamable HTTP of 2025-03-26, 2025-06-18 and 2025-11-25 (S-1 … S-45): POST, GET and DELETE on one path.
+//! Streamable HTTP with sessions, of 2025-03-26, 2025-06-18 and 2025-11-25 (S-1 … S-45): POST, GET and DELETE on one
+//! path. The same path serves 2026-07-28; a POST is first classified.
 
 use std::rc::Rc;
 
 use serde_json::value::RawValue;
 
-use super::messages::read_initialize;
+use super::classify::{Header, Shape, Verdict, classify};
+use super::messages::Request;
+use super::stateless::refusal;
 use super::{
-    Admission, Desk, Events, Exchange, First, Form, From, Reply, no_session, parse_session_id, session_id_text,
+    Admission, Desk, Events, Exchange, First, Form, From, Reply, form, no_session, parse_session_id, session_id_text,
 };
-use crate::call::{Call, Outcome, Work};
+use crate::call::{Call, Work};
 use crate::context::{Origin, RequestContext};
 use crate::counters::count;
 use crate::http::head::Head;
 use crate::http::response::Rejection;
 use crate::jsonrpc::{self, Body, Message, RequestId};
-use crate::mcp::peer::{Peer, Principal};
+use crate::mcp::meta::{Claim, Meta};
+use crate::mcp::peer::{Introduction, Peer, Principal};
 use crate::revision::{Named, Revision};
 use crate::session::{Newcomer, Reason, SessionKey, Transport};
 use crate::stream::{Role, Stream, parse_event_id};
 
 impl Desk<'_> {
+    /// One endpoint for two eras: what the body is decides (SPEC 3.3).
     pub(super) fn streamable_post(
         &mut self,
         head: &Head<'_>,
@@ -28,33 +33,48 @@ impl Desk<'_> {
         principal: &Principal,
     ) -> Result<Admission, Rejection> {
         let body = jsonrpc::parse(body, self.services.common.limits.batch_max)?;
-        let version = head.protocol_version.map(Revision::named);
-        let (messages, batch) = match body {
-            Body::One(message) => {
-                refuse_stateless(version).map_err(|rejection| with_id(rejection, &message))?;
-                match message {
-                    Message::Request { id, method, params } if method == "initialize" => {
-                        return self.streamable_initialize(head, from, principal, id, params);
-                    }
-                    // P05: some clients forget the header here; nothing depends on the notification.
-                    Message::Notification { method, .. }
-                        if method == "notifications/initialized" && head.session.is_none() =>
-                    {
-                        return Ok(Admission::Reply(Reply::empty(202)));
-                    }
-                    message => (vec![message], false),
+        let header = head.protocol_version.map_or(Header::None, |text| Header::Version(text, Revision::named(text)));
+        let meta = match &body {
+            Body::One(Message::Request { params, .. } | Message::Notification { params, .. }) => Meta::of(*params),
+            _ => Meta::default(),
+        };
+        match classify(&shape(&body, &meta), header, head.session.is_some()) {
+            Verdict::Session => self.session_post(head, body, from, principal),
+            Verdict::Stateless => match body {
+                Body::One(Message::Request { id, method, params }) => {
+                    self.stateless_request(head, principal, Request { id, method: &method, params }, &meta)
                 }
+                _ => Ok(Admission::Reply(Reply::empty(202))),
+            },
+            Verdict::Drop => Ok(Admission::Reply(Reply::empty(202))),
+            Verdict::Refuse(code, cause) => {
+                let rejection = refusal(code, cause, header, &meta);
+                Err(if let Body::One(message) = &body { with_id(rejection, message) } else { rejection })
             }
-            Body::Batch(messages) => {
-                refuse_stateless(version)?;
-                (messages, true)
+        }
+    }
+
+    fn session_post(
+        &mut self,
+        head: &Head<'_>,
+        body: Body<'_>,
+        from: From,
+        principal: &Principal,
+    ) -> Result<Admission, Rejection> {
+        let (messages, batch) = match body {
+            Body::One(Message::Request { id, method, params }) if method == "initialize" => {
+                return self.streamable_initialize(head, from, principal, id, params);
             }
+            // P05: some clients forget the header here; nothing depends on the notification.
+            Body::One(Message::Notification { method, .. })
+                if method == "notifications/initialized" && head.session.is_none() =>
+            {
+                return Ok(Admission::Reply(Reply::empty(202)));
+            }
+            Body::One(message) => (vec![message], false),
+            Body::Batch(messages) => (messages, true),
         };
         let key = self.find(head, principal).map_err(|rejection| with_id(rejection, &messages[0]))?;
-        if version == Some(Named::Unknown) {
-            let cause = "MCP-Protocol-Version: expected 2025-03-26, 2025-06-18 or 2025-11-25";
-            return Err(with_id(Rejection::new(400, cause), &messages[0]));
-        }
         if batch {
             self.check_batch(key, &messages)?;
         }
@@ -81,8 +101,7 @@ impl Desk<'_> {
         if form == Form::Json {
             reply.take_only_answers();
         }
-        let primes = revision.primes_streams();
-        Ok(Admission::Exchange(Exchange { calls, reply, session: key, session_header: None, batch, form, primes }))
+        Ok(Admission::Exchange(Exchange { session: Some(key), batch, ..Exchange::new(calls, reply, revision, form) }))
     }
 
     /// S-3, S-4: arrays are for sessions of 2025-03-26, and `initialize` is never in one.
@@ -99,7 +118,7 @@ impl Desk<'_> {
         if messages.iter().any(is_initialize) {
             return Err(Rejection::new(400, "initialize must not be in an array"));
         }
-        let responses = messages.iter().filter(|message| matches!(message, Message::Response)).count();
+        let responses = messages.iter().filter(|message| matches!(message, Message::Response { .. })).count();
         if responses != 0 && responses != messages.len() {
             return Err(Rejection::new(400, "an array holds either responses or requests and notifications"));
         }
@@ -135,16 +154,12 @@ impl Desk<'_> {
         id: RequestId,
         params: Option<&RawValue>,
     ) -> Result<Admission, Rejection> {
-        let params = read_initialize(params).map_err(|error| Rejection::from(error).of(&id))?;
-        let room = self.room_for_answer()?;
-        let revision = Revision::negotiate(&params.protocol_version);
+        let Introduction { revision, client, capabilities } =
+            Introduction::read(params).map_err(|error| Rejection::from(error).of(&id))?;
+        let room = self.room_for(self.services.common.limits.result_bytes_max)?;
         let fingerprint = self.fingerprint();
-        let peer = Rc::new(Peer {
-            session: Some(fingerprint),
-            revision,
-            principal: principal.clone(),
-            client: params.client_info.into(),
-        });
+        let (session, principal) = (Some(fingerprint), principal.clone());
+        let peer = Rc::new(Peer { session, revision, principal, client, capabilities });
         if head.session.is_some() {
             log::info!(target: "portcullis", "stale_session_id session={fingerprint}: initialize came with the id of another session");
         }
@@ -159,35 +174,25 @@ impl Desk<'_> {
         let reply = Stream::new(&self.services.common, Role::Reply, Some(fingerprint), None);
         reply.expect_answer();
         self.table.call_begins(key);
-        let log_level = self.table.get(key).map(|session| session.log_level.clone()).unwrap_or_default();
         let services = self.services.clone();
-        let cx = RequestContext::new(Origin { services, peer, id, stream: reply.clone(), log_level, token: None });
-        let work = Work::Ready(Outcome::Result(self.initialize_result(revision)));
+        let cx =
+            RequestContext::new(Origin { services, peer, id, stream: reply.clone(), log_level: None, token: None });
+        let work = Work::Ready(self.initialize_result(revision));
         let calls = vec![Call::new(cx, "initialize", work, room, self.now)];
         let session_header = Some(session_id_text(session_id));
-        let form = form(head);
-        Ok(Admission::Exchange(Exchange {
-            calls,
-            reply,
-            session: key,
-            session_header,
-            batch: false,
-            form,
-            primes: false,
-        }))
+        let exchange = Exchange::new(calls, reply, revision, form(head));
+        Ok(Admission::Exchange(Exchange { session: Some(key), session_header, ..exchange }))
     }
 
     /// S-12 … S-25: the session's own stream, or one that broke.
     pub(super) fn streamable_get(&mut self, head: &Head<'_>, principal: &Principal) -> Result<Admission, Rejection> {
-        if head.protocol_version.map(Revision::named) == Some(Named::Stateless) {
-            return Err(Rejection::method("POST", "revision 2026-07-28 has no GET"));
-        }
+        refuse_stateless(head)?;
         let key = self.find(head, principal)?;
         let (ids, now) = (self.ids, self.now);
         self.table.trim(key, now);
         let Some(session) = self.table.get(key) else { return Err(no_session(None, Transport::Streamable)) };
         session.last_active = now;
-        let primes = session.peer.revision.primes_streams();
+        let revision = session.peer.revision;
         let attachment = match head.last_event_id {
             Some(event) => {
                 let cannot = || {
@@ -213,15 +218,14 @@ impl Desk<'_> {
             }
         };
         self.table.stream_opened(key);
-        let first = if primes && head.last_event_id.is_none() { First::Priming } else { First::Comment };
-        Ok(Admission::Events(Events { attachment, session: key, first, header: None }))
+        let first =
+            if revision.primes_streams() && head.last_event_id.is_none() { First::Priming } else { First::Comment };
+        Ok(Admission::Events(Events { attachment, session: Some(key), revision, first, header: None }))
     }
 
     /// S-31: the client is done.
     pub(super) fn streamable_delete(&mut self, head: &Head<'_>, principal: &Principal) -> Result<Admission, Rejection> {
-        if head.protocol_version.map(Revision::named) == Some(Named::Stateless) {
-            return Err(Rejection::method("POST", "revision 2026-07-28 has no DELETE"));
-        }
+        refuse_stateless(head)?;
         let key = self.find(head, principal)?;
         let ended = self.table.end(key, Reason::ClosedByClient, self.now);
         self.effects.ended.extend(ended.map(|session| (session, Reason::ClosedByClient)));
@@ -229,14 +233,35 @@ impl Desk<'_> {
     }
 }
 
-/// Revision 2026-07-28 is not spoken here yet. Without `data.supported`, clients of both eras fall back.
-fn refuse_stateless(version: Option<Named>) -> Result<(), Rejection> {
-    match version {
-        Some(Named::Stateless) => {
-            Err(Rejection::new(400, "revision 2026-07-28 is not spoken here; send initialize (newest: 2025-11-25)"))
+/// What a body is, for the classification.
+fn shape<'a>(body: &Body<'a>, meta: &Meta<'a>) -> Shape<'a> {
+    match body {
+        Body::Batch(messages) => Shape::Batch { claims: messages.iter().any(claims) },
+        Body::One(Message::Response { .. }) => Shape::Response,
+        Body::One(Message::Notification { .. }) => Shape::Notification(meta.claim()),
+        Body::One(Message::Request { method, .. }) => {
+            Shape::Request { initialize: method == "initialize", claim: meta.claim() }
         }
-        _ => Ok(()),
     }
+}
+
+fn claims(message: &Message<'_>) -> bool {
+    match message {
+        Message::Request { params, .. } | Message::Notification { params, .. } => {
+            Meta::of(*params).claim() != Claim::None
+        }
+        Message::Response { .. } => false,
+    }
+}
+
+/// T-10: streams and sessions are there for those who have them.
+fn refuse_stateless(head: &Head<'_>) -> Result<(), Rejection> {
+    match head.protocol_version.map(Revision::named) {
+        Some(Named::Stateless(_)) => {}
+        Some(Named::Unknown) if head.session.is_none() => {}
+        _ => return Ok(()),
+    }
+    Err(Rejection::method("POST", format!("the revision that MCP-Protocol-Version names has no {}", head.method)))
 }
 
 /// Statuses that end a probe tell which request they are about; a 404 is about the session (S-29).
@@ -244,13 +269,5 @@ fn with_id(rejection: Rejection, message: &Message<'_>) -> Rejection {
     match message {
         Message::Request { id, .. } if rejection.status == 400 => rejection.of(id),
         _ => rejection,
-    }
-}
-
-fn form(head: &Head<'_>) -> Form {
-    match (head.accept.json(), head.accept.asks_for_events()) {
-        (true, true) => Form::Either,
-        (true, false) => Form::Json,
-        (false, _) => Form::Events,
     }
 }

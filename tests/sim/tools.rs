@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use portcullis::{Builder, CallError, CallResult, Content, Level, RequestContext, Tool};
+use portcullis::{Builder, CallError, CallResult, Content, Level, RequestContext, Resource, Tool};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -85,6 +85,11 @@ fn millis(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
+/// A tool that leaves its arguments to its handler's own type.
+pub(crate) fn lax(name: &str) -> Tool {
+    Tool::new(name).input_schema(json!({ "type": "object" }))
+}
+
 /// Adds all of them.
 pub(crate) fn add(builder: Builder, seen: &Rc<Seen>) -> Builder {
     let numbers = json!({
@@ -93,19 +98,19 @@ pub(crate) fn add(builder: Builder, seen: &Rc<Seen>) -> Builder {
         "required": ["a", "b"],
     });
     let builder = builder
-        .tool(Tool::new("echo").read_only(), async |_: RequestContext, args: Echo| Ok(args.text))
+        .tool(lax("echo").read_only(), async |_: RequestContext, args: Echo| Ok(args.text))
         .tool(
             Tool::new("add").description("Adds two numbers.").input_schema(numbers),
             async |_: RequestContext, args: Add| Ok((args.a + args.b).to_string()),
         )
-        .tool(Tool::new("big"), async |_: RequestContext, args: Big| Ok("x".repeat(args.bytes)))
+        .tool(lax("big"), async |_: RequestContext, args: Big| Ok("x".repeat(args.bytes)))
         .tool(Tool::new("odd"), async |_: RequestContext, _: Value| Ok("a\u{2028}b\u{2029}c\u{85}d\u{b}e\u{c}f\u{1c}g"))
         .tool(Tool::new("fail"), async |_: RequestContext, _: Value| {
             Err::<CallResult, _>(CallError::new("the device said no"))
         })
         .tool(Tool::new("media").output_schema(json!({ "type": "object" })), async |_: RequestContext, _: Value| {
-            let audio = Content::Audio { data: "AAAA".into(), mime_type: "audio/wav".into() };
-            let link = Content::ResourceLink { uri: "fw://rules".into(), name: "rules".into() };
+            let audio = Content::audio(b"\0\0\0", "audio/wav");
+            let link = Content::link(&Resource::new("fw://rules", "rules"));
             Ok(CallResult::structured(json!({ "rules": 3 })).with_content(vec![Content::text("3 rules"), audio, link]))
         })
         .tool(Tool::new("who"), async |cx: RequestContext, _: Value| {
@@ -131,12 +136,12 @@ fn guarded(builder: Builder, seen: &Rc<Seen>) -> Builder {
         seen.clone(),
     );
     builder
-        .tool(Tool::new("slow"), move |cx, args| slow(cx, args, a.clone()))
-        .tool(Tool::new("commit").uncancellable(), move |cx, args| slow(cx, args, b.clone()))
-        .tool(Tool::new("short").timeout(millis(5_000)), move |cx, args| slow(cx, args, c.clone()))
-        .tool(Tool::new("steps"), move |cx, args| steps(cx, args, d.clone()))
-        .tool(Tool::new("talk"), move |cx, args| talk(cx, args, e.clone()))
-        .tool(Tool::new("panics"), move |cx: RequestContext, args: Panics| {
+        .tool(lax("slow"), move |cx, args| slow(cx, args, a.clone()))
+        .tool(lax("commit").uncancellable(), move |cx, args| slow(cx, args, b.clone()))
+        .tool(lax("short").timeout(millis(5_000)), move |cx, args| slow(cx, args, c.clone()))
+        .tool(lax("steps"), move |cx, args| steps(cx, args, d.clone()))
+        .tool(lax("talk"), move |cx, args| talk(cx, args, e.clone()))
+        .tool(lax("panics"), move |cx: RequestContext, args: Panics| {
             let guard = Guard::new(&f);
             assert!(args.when != "call", "a panic before the future is made");
             async move {
@@ -149,8 +154,8 @@ fn guarded(builder: Builder, seen: &Rc<Seen>) -> Builder {
                 Ok("calm")
             }
         })
-        .tool(Tool::new("block"), move |cx: RequestContext, args: Echo| block(cx, args, g.clone()))
-        .tool(Tool::new("note"), move |_: RequestContext, args: Echo| {
+        .tool(lax("block"), move |cx: RequestContext, args: Echo| block(cx, args, g.clone()))
+        .tool(lax("note"), move |_: RequestContext, args: Echo| {
             h.notes.borrow_mut().push(args.text);
             async { Ok("noted") }
         })

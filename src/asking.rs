@@ -1,0 +1,173 @@
+//! How a handler asks its client: one API, two ways (F-140 … F-148, S-8).
+//!
+//! In a session the question is a request on the call's own stream, and the handler waits for the answer. In 2026-07-28
+//! the call ends as `input_required`, and runs again from the top when the client comes back with the answers. What
+//! was answered before travels in `requestState`: sealed, and bound to the principal, the method, its target and its
+//! arguments, so that it opens nothing else.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::context::Services;
+use crate::jsonrpc::Error;
+use crate::mcp::compat::Outcome;
+use crate::mcp::peer::Principal;
+use crate::questions::Questions;
+
+/// How the client of a call is asked.
+pub(crate) enum Asking {
+    /// By requests of a session.
+    Session(Rc<Questions>),
+    /// By ending the call and running it again.
+    Rounds(Box<Rounds>),
+}
+
+/// One round of a request that may take several.
+pub(crate) struct Rounds {
+    about: About,
+    round: u32,
+    answers: Map<String, Value>,
+    /// The answers that the handler has looked at in this round; only these go on to the next.
+    used: RefCell<BTreeSet<String>>,
+    wanted: RefCell<Map<String, Value>>,
+    is_retry: bool,
+}
+
+/// What a request state belongs to.
+struct About {
+    principal: String,
+    method: &'static str,
+    target: Box<str>,
+    /// As they came; compared as what they mean.
+    arguments: Box<str>,
+}
+
+/// What is sealed in a request state.
+#[derive(Serialize, Deserialize)]
+struct State {
+    round: u32,
+    answers: Map<String, Value>,
+}
+
+/// The members of a retry.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RetryParams<'a> {
+    #[serde(borrow, default)]
+    input_responses: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    request_state: Option<&'a RawValue>,
+}
+
+impl Rounds {
+    /// Reads what a request brings back, if it is a retry.
+    ///
+    /// # Errors
+    /// −32602 for a state that is not ours, not this request's or too old, and for answers that are no object.
+    pub(crate) fn read(
+        services: &Services,
+        principal: &Principal,
+        method: &'static str,
+        target: &str,
+        arguments: &str,
+        params: Option<&RawValue>,
+    ) -> Result<Rounds, Error> {
+        let about =
+            About { principal: principal.binding(), method, target: target.into(), arguments: arguments.into() };
+        let mut rounds = Rounds {
+            about,
+            round: 0,
+            answers: Map::new(),
+            used: RefCell::default(),
+            wanted: RefCell::default(),
+            is_retry: false,
+        };
+        let text = params.map_or("{}", RawValue::get);
+        // Most requests are no retry, and the parse below is not free. Keys may be written with escapes.
+        if !text.contains("inputResponses") && !text.contains("requestState") && !text.contains("\\u") {
+            return Ok(rounds);
+        }
+        let wrong = |error: serde_json::Error| Error::invalid_params(format!("params: {error}"));
+        let retry: RetryParams<'_> = serde_json::from_str(text).map_err(wrong)?;
+        if let Some(state) = retry.request_state {
+            let sealed: String = serde_json::from_str(state.get()).map_err(wrong)?;
+            let state = rounds.about.open(services, &sealed).ok_or_else(|| {
+                Error::invalid_params("Invalid or expired requestState; send the request again without it")
+                    .with_data(json!({ "reason": "invalid_request_state" }))
+            })?;
+            (rounds.round, rounds.answers, rounds.is_retry) = (state.round, state.answers, true);
+        }
+        if let Some(answers) = retry.input_responses {
+            let answers: Map<String, Value> = serde_json::from_str(answers.get())
+                .map_err(|_| Error::invalid_params("inputResponses: expected an object of answers"))?;
+            rounds.answers.extend(answers);
+            rounds.is_retry = true;
+        }
+        if rounds.round >= services.common.limits.rounds_max {
+            let words = format!("asked {} times already (limit rounds_max); send the request anew", rounds.round);
+            return Err(Error::invalid_params(words));
+        }
+        Ok(rounds)
+    }
+
+    /// The answer to the question with this key, if the client has brought it.
+    pub(crate) fn answer(&self, key: &str) -> Option<Value> {
+        let answer = self.answers.get(key)?;
+        self.used.borrow_mut().insert(key.to_owned());
+        Some(answer.clone())
+    }
+
+    /// Asks: the call will end with this question.
+    pub(crate) fn want(&self, key: &str, method: &str, params: Value) {
+        self.wanted.borrow_mut().insert(key.to_owned(), json!({ "method": method, "params": params }));
+    }
+
+    /// Has the handler asked something that is not answered?
+    pub(crate) fn wants_input(&self) -> bool {
+        !self.wanted.borrow().is_empty()
+    }
+
+    /// Does the result depend on answers (F-147)?
+    pub(crate) fn is_retry(&self) -> bool {
+        self.is_retry
+    }
+
+    /// The end of this round.
+    pub(crate) fn required(&self, services: &Services) -> Outcome {
+        let used = self.used.borrow();
+        let answers = self.answers.iter().filter(|(key, _)| used.contains(*key));
+        let answers = answers.map(|(key, answer)| (key.clone(), answer.clone())).collect();
+        let state = self.about.seal(services, &State { round: self.round + 1, answers });
+        Outcome::InputRequired { requests: self.wanted.take(), state }
+    }
+}
+
+const PURPOSE: &str = "requestState";
+
+impl About {
+    fn digest(&self) -> [u8; 32] {
+        // Written anew from its meaning: a client may order and space its JSON differently the second time.
+        let meaning: Value = serde_json::from_str(&self.arguments).unwrap_or_default();
+        Sha256::digest(meaning.to_string().as_bytes()).into()
+    }
+
+    fn seal(&self, services: &Services, state: &State) -> String {
+        let mut text = Vec::new();
+        crate::jsonrpc::write_json(&mut text, state);
+        let bound = [self.principal.as_bytes(), self.method.as_bytes(), self.target.as_bytes(), &self.digest()];
+        let expires = services.clock.wall_seconds() + services.common.limits.state_wait.as_secs();
+        services.seal.seal(PURPOSE, &bound, expires, &text, services.nonce())
+    }
+
+    fn open(&self, services: &Services, sealed: &str) -> Option<State> {
+        let bound = [self.principal.as_bytes(), self.method.as_bytes(), self.target.as_bytes(), &self.digest()];
+        let text = services.seal.open(PURPOSE, &bound, services.clock.wall_seconds(), sealed)?;
+        serde_json::from_slice(&text).ok()
+    }
+}

@@ -1,0 +1,338 @@
+//! What a server offers, and how a request for it begins (4.4 … 4.8). It knows nothing of transports and sessions:
+//! the same request from whichever revision comes to the same handler.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::time::Duration;
+
+use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
+
+use crate::access::{Access, Item};
+use crate::asking::{Asking, Rounds};
+use crate::call::{self, Work};
+use crate::context::RequestContext;
+use crate::counters::count;
+use crate::jsonrpc::{Error, HEADER_MISMATCH};
+use crate::listing::{self, Listed, Page};
+use crate::mcp::capability::ClientCapability;
+use crate::mcp::compat::{Outcome, Writer};
+use crate::mcp::describe::Cache;
+use crate::mcp::peer::Principal;
+use crate::mcp::result::{CallError, Completion};
+use crate::mirror;
+use crate::prompts::{Blank, Completions, GetParams, Prompts, read_completion};
+use crate::resources::{self, Resources};
+use crate::revision::Revision;
+use crate::tools::{self, CallFuture, CallParams, Tools};
+
+/// Everything that a server offers.
+#[derive(Default)]
+pub(crate) struct Features {
+    pub(crate) tools: Tools,
+    pub(crate) resources: Resources,
+    pub(crate) prompts: Prompts,
+    pub(crate) completions: Completions,
+    pub(crate) extensions: Map<String, Value>,
+    pub(crate) instructions: Option<String>,
+    /// For how long clients may keep lists.
+    pub(crate) cache: Cache,
+    pub(crate) access: Option<Rc<dyn Access>>,
+}
+
+/// A call of a tool, as far as it differs from other calls.
+pub(crate) struct ToolCall {
+    pub(crate) name: Rc<str>,
+    pub(crate) uncancellable: bool,
+    pub(crate) timeout: Option<Duration>,
+}
+
+/// What a request begins with.
+pub(crate) struct Begun {
+    pub(crate) work: Work,
+    pub(crate) tool: Option<ToolCall>,
+}
+
+impl From<Outcome> for Begun {
+    fn from(outcome: Outcome) -> Begun {
+        Begun { work: Work::Ready(outcome), tool: None }
+    }
+}
+
+impl From<Result<Outcome, Error>> for Begun {
+    fn from(outcome: Result<Outcome, Error>) -> Begun {
+        outcome.unwrap_or_else(Outcome::Error).into()
+    }
+}
+
+/// Headers that mirror arguments, as they came; none where revisions have no mirroring.
+pub(crate) type Mirrored<'a> = Option<&'a [(&'a str, &'a str)]>;
+
+impl Features {
+    /// # Errors
+    /// The first fault of all descriptions, in words.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        self.tools.check()?;
+        self.resources.check()?;
+        self.prompts.check()?;
+        for blank in self.completions.blanks() {
+            let known = match blank {
+                Blank::Prompt { prompt, argument } => self.prompts.entries.iter().any(|entry| {
+                    entry.prompt.about.name == *prompt
+                        && entry.prompt.arguments.iter().any(|known| known.name == *argument)
+                }),
+                Blank::Template { uri_template, variable } => self.resources.has_variable(uri_template, variable),
+            };
+            if !known {
+                return Err(format!("completion for {blank:?}: there is no such prompt argument or template variable"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The server's capabilities (F-12, F-21).
+    pub(crate) fn capabilities(&self) -> Value {
+        let mut capabilities = Map::from_iter([("logging".to_owned(), json!({}))]);
+        let mut offer = |is_there: bool, name: &str, settings: Value| {
+            if is_there {
+                capabilities.insert(name.to_owned(), settings);
+            }
+        };
+        offer(self.has_tools(), "tools", json!({ "listChanged": true }));
+        offer(self.has_resources(), "resources", json!({ "subscribe": true, "listChanged": true }));
+        offer(self.has_prompts(), "prompts", json!({ "listChanged": true }));
+        offer(self.has_completions(), "completions", json!({}));
+        offer(!self.extensions.is_empty(), "extensions", self.extensions.clone().into());
+        capabilities.into()
+    }
+
+    pub(crate) fn has_tools(&self) -> bool {
+        !self.tools.entries.is_empty()
+    }
+
+    pub(crate) fn has_resources(&self) -> bool {
+        !self.resources.is_empty()
+    }
+
+    pub(crate) fn has_prompts(&self) -> bool {
+        !self.prompts.entries.is_empty()
+    }
+
+    pub(crate) fn has_completions(&self) -> bool {
+        !self.completions.is_empty()
+    }
+
+    /// May `principal` use it?
+    pub(crate) fn may_use(&self, principal: &Principal, item: Item<'_>) -> bool {
+        self.access.as_ref().is_none_or(|access| access.may_use(principal, item))
+    }
+
+    /// Hints for whoever keeps a list. What depends on who asks is never public (B-18).
+    fn list_cache(&self) -> Cache {
+        Cache { public: self.cache.public && self.access.is_none(), ..self.cache }
+    }
+
+    /// The result of `server/discover` (F-20).
+    pub(crate) fn discover(&self, cx: &RequestContext) -> Outcome {
+        let mut text = Vec::with_capacity(512);
+        let mut writer = Writer::new(&mut text, cx.envelope(), "complete");
+        writer.json("supportedVersions", &Revision::STATELESS.map(Revision::as_str));
+        writer.json("capabilities", &self.capabilities());
+        if let Some(instructions) = &self.instructions {
+            writer.json("instructions", instructions);
+        }
+        writer.end(Some(self.cache), &Map::new());
+        Outcome::Written(text)
+    }
+
+    /// One page of a list; `name` is its member in the result.
+    pub(crate) fn list<L: Listed>(
+        &self,
+        name: &'static str,
+        entries: &[L],
+        params: Option<&RawValue>,
+        cx: &RequestContext,
+    ) -> Begun {
+        let (services, principal) = (cx.services(), cx.principal());
+        let owner = principal.binding();
+        let bound: [&[u8]; 2] = [name.as_bytes(), owner.as_bytes()];
+        let page = || {
+            let after = match listing::cursor(params)? {
+                None => None,
+                Some(sealed) => {
+                    let opened = services.seal.open("cursor", &bound, 0, &sealed);
+                    Some(opened.and_then(|key| String::from_utf8(key).ok()).ok_or_else(listing::bad_cursor)?)
+                }
+            };
+            let mut text = Vec::with_capacity(1024);
+            let page = Page {
+                name,
+                after: after.as_deref(),
+                items_max: services.common.limits.page_items_max,
+                revision: cx.peer().revision,
+                cache: self.list_cache(),
+            };
+            let writer = Writer::new(&mut text, cx.envelope(), "complete");
+            let may_use = |item: Item<'_>| self.may_use(principal, item);
+            page.write(writer, entries, may_use, |key| {
+                services.seal.seal("cursor", &bound, 0, key.as_bytes(), services.nonce())
+            })?;
+            Ok(Outcome::Written(text))
+        };
+        page().into()
+    }
+
+    /// `tools/call`.
+    pub(crate) fn call(&self, params: Option<&RawValue>, mirrored: Mirrored<'_>, cx: &RequestContext) -> Begun {
+        let found = CallParams::read(params).and_then(|call| {
+            let may_use = |item: Item<'_>| self.may_use(cx.principal(), item);
+            self.tools.find(&call.name, may_use).map(|entry| (call, entry))
+        });
+        let (call, entry) = match found {
+            Ok(found) => found,
+            Err(error) => return Outcome::Error(error).into(),
+        };
+        count(&cx.services().common.counters.calls_started);
+        let tool = &entry.tool;
+        let about = ToolCall { name: entry.name.clone(), uncancellable: tool.uncancellable, timeout: tool.timeout };
+        let begin = || {
+            let arguments: Value = serde_json::from_str(call.arguments())
+                .map_err(|error| Error::invalid_params(format!("arguments: {error}")))?;
+            if let Some(mirrored) = mirrored {
+                check_mirrored(entry, mirrored, &arguments)?;
+            }
+            if let Some(missing) = missing(&tool.needs, cx) {
+                return Ok(Err(CallError::missing(missing)));
+            }
+            self.ask_by_rounds(cx, "tools/call", &entry.name, call.arguments(), params)?;
+            Ok(entry.future(cx.clone(), arguments))
+        };
+        // An embedder's `Deserialize` may panic like his handler may.
+        let work = match catch_unwind(AssertUnwindSafe(begin)) {
+            Ok(Ok(Ok(future))) => Work::Handler(future),
+            Ok(Ok(Err(error))) => Work::Ready(call::tool_failed(error, cx)),
+            Ok(Err(error)) => Work::Ready(Outcome::Error(error)),
+            Err(_) => Work::Ready(Outcome::Error(call::panicked(cx, &entry.name))),
+        };
+        Begun { work, tool: Some(about) }
+    }
+
+    /// `resources/read`.
+    pub(crate) fn read(&self, params: Option<&RawValue>, cx: &RequestContext) -> Begun {
+        let begin = || {
+            let uri = resources::read_uri(params)?;
+            self.ask_by_rounds(cx, "resources/read", &uri, "", params)?;
+            let found = self.resources.find(&uri, |item| self.may_use(cx.principal(), item));
+            Ok(found.map(|found| found.future(cx.clone())))
+        };
+        begun(begin(), cx)
+    }
+
+    /// Is there something to read at `uri`, for this one?
+    ///
+    /// # Errors
+    /// Why not.
+    pub(crate) fn is_readable(&self, uri: &str, cx: &RequestContext) -> Result<(), Error> {
+        let found = self.resources.find(uri, |item| self.may_use(cx.principal(), item));
+        found.map(drop).map_err(|error| error.of_request(cx.peer().revision))
+    }
+
+    /// `prompts/get`.
+    pub(crate) fn prompt(&self, params: Option<&RawValue>, cx: &RequestContext) -> Begun {
+        let begin = || {
+            let get = GetParams::read(params)?;
+            let entry = self.prompts.find(&get.name, |item| self.may_use(cx.principal(), item))?;
+            let arguments = json!(get.arguments()).to_string();
+            self.ask_by_rounds(cx, "prompts/get", &get.name, &arguments, params)?;
+            Ok(entry.future(cx.clone(), get))
+        };
+        begun(begin(), cx)
+    }
+
+    /// `completion/complete`.
+    pub(crate) fn complete(&self, params: Option<&RawValue>, cx: &RequestContext) -> Begun {
+        let begin = || {
+            let (blank, request) = read_completion(params)?;
+            if !self.is_blank(&blank, cx) {
+                return Err(Error::invalid_params(format!("no such blank to complete: {}", blank.words())));
+            }
+            Ok(self.completions.future(&blank, cx.clone(), request))
+        };
+        match begin() {
+            Ok(Some(future)) => Begun { work: Work::Handler(future), tool: None },
+            Ok(None) => Outcome::Completion(Completion::default()).into(),
+            Err(error) => Outcome::Error(error).into(),
+        }
+    }
+
+    fn is_blank(&self, blank: &Blank, cx: &RequestContext) -> bool {
+        let may_use = |item: Item<'_>| self.may_use(cx.principal(), item);
+        match blank {
+            Blank::Prompt { prompt, argument } => {
+                let entry = self.prompts.find(prompt, may_use).ok();
+                entry.is_some_and(|entry| entry.prompt.arguments.iter().any(|known| known.name == *argument))
+            }
+            Blank::Template { uri_template, variable } => {
+                self.resources.has_variable(uri_template, variable) && may_use(Item::Template(uri_template))
+            }
+        }
+    }
+
+    /// Where every request stands alone, questions are asked in rounds.
+    fn ask_by_rounds(
+        &self,
+        cx: &RequestContext,
+        method: &'static str,
+        target: &str,
+        arguments: &str,
+        params: Option<&RawValue>,
+    ) -> Result<(), Error> {
+        if cx.peer().revision.is_stateless() {
+            let rounds = Rounds::read(cx.services(), cx.principal(), method, target, arguments, params)?;
+            cx.asks_by(Asking::Rounds(Box::new(rounds)));
+        }
+        Ok(())
+    }
+}
+
+/// The work of a request that is no tool's.
+fn begun(begun: Result<Result<CallFuture, CallError>, Error>, cx: &RequestContext) -> Begun {
+    let work = match begun {
+        Ok(Ok(future)) => Work::Handler(future),
+        Ok(Err(error)) => Work::Ready(Outcome::Error(error.of_request(cx.peer().revision))),
+        Err(error) => Work::Ready(Outcome::Error(error)),
+    };
+    Begun { work, tool: None }
+}
+
+/// What a tool cannot do without and its client cannot do.
+fn missing(needs: &[ClientCapability], cx: &RequestContext) -> Option<ClientCapability> {
+    needs.iter().copied().find(|need| !cx.can(*need))
+}
+
+/// V-3 … V-6: every argument that is mirrored says in its header what it says in the body.
+fn check_mirrored(entry: &tools::Entry, mirrored: &[(&str, &str)], arguments: &Value) -> Result<(), Error> {
+    let mismatch = |fault: String| Error::new(HEADER_MISMATCH, fault);
+    for param in &entry.headers {
+        let mut given = mirrored.iter().filter(|(token, _)| token.eq_ignore_ascii_case(&param.token));
+        let header = given.next().map(|(_, value)| *value);
+        if given.next().is_some() {
+            return Err(mismatch(format!("more than one Mcp-Param-{} header", param.token)));
+        }
+        let value = param.path.iter().try_fold(arguments, |value, name| value.get(name));
+        let number;
+        let expected = match value {
+            Some(Value::String(text)) => mirror::Expected::String(text),
+            Some(Value::Bool(yes)) => mirror::Expected::Boolean(*yes),
+            Some(Value::Number(value)) => {
+                number = value.to_string();
+                mirror::Expected::Integer(&number)
+            }
+            // Anything else does not fit the schema, which is said later and better.
+            Some(Value::Array(_) | Value::Object(_)) => continue,
+            Some(Value::Null) | None => mirror::Expected::Absent,
+        };
+        mirror::check_param(&param.token, header, expected).map_err(mismatch)?;
+    }
+    Ok(())
+}

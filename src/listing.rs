@@ -1,0 +1,85 @@
+//! Lists in pages (F-70). A cursor names the last entry that was shown; it is sealed, belongs to the one who got it,
+//! and is good on every instance with the same key.
+
+use serde::Deserialize;
+use serde_json::Map;
+use serde_json::value::RawValue;
+
+use crate::access::Item;
+use crate::jsonrpc::{Error, write_json};
+use crate::mcp::compat::Writer;
+use crate::mcp::describe::Cache;
+use crate::revision::Revision;
+
+/// Something that stands in a list.
+pub(crate) trait Listed {
+    /// What names it in its list.
+    fn key(&self) -> &str;
+    fn item(&self) -> Item<'_>;
+    /// Appends its entry as JSON.
+    fn write(&self, out: &mut Vec<u8>, revision: Revision);
+}
+
+/// The cursor in the params of a list.
+pub(crate) fn cursor(params: Option<&RawValue>) -> Result<Option<String>, Error> {
+    #[derive(Deserialize)]
+    struct Params {
+        cursor: Option<String>,
+    }
+    let Some(params) = params else { return Ok(None) };
+    let params: Params =
+        serde_json::from_str(params.get()).map_err(|error| Error::invalid_params(format!("params: {error}")))?;
+    Ok(params.cursor)
+}
+
+/// The error for a cursor that is not ours, or not this one's.
+pub(crate) fn bad_cursor() -> Error {
+    Error::invalid_params("cursor: not one of ours for this list; list again without it")
+}
+
+/// How a list is cut and shown.
+pub(crate) struct Page<'a> {
+    /// The list's member in the result.
+    pub(crate) name: &'static str,
+    /// Behind which entry it begins.
+    pub(crate) after: Option<&'a str>,
+    pub(crate) items_max: usize,
+    pub(crate) revision: Revision,
+    pub(crate) cache: Cache,
+}
+
+impl Page<'_> {
+    /// Writes one page of `entries` as a result; `seal` makes the cursor for the next.
+    pub(crate) fn write<L: Listed>(
+        &self,
+        mut writer: Writer<'_>,
+        entries: &[L],
+        may_use: impl Fn(Item<'_>) -> bool,
+        seal: impl FnOnce(&str) -> String,
+    ) -> Result<(), Error> {
+        let start = match self.after {
+            None => 0,
+            Some(after) => entries.iter().position(|entry| entry.key() == after).ok_or_else(bad_cursor)? + 1,
+        };
+        let rest = entries.get(start..).unwrap_or_default();
+        let mut allowed = rest.iter().filter(|entry| may_use(entry.item()));
+        let out = writer.member(self.name);
+        out.push(b'[');
+        let mut last = None;
+        for entry in allowed.by_ref().take(self.items_max.max(1)) {
+            if last.is_some() {
+                out.push(b',');
+            }
+            entry.write(out, self.revision);
+            last = Some(entry);
+        }
+        out.push(b']');
+        if let Some(last) = last
+            && allowed.next().is_some()
+        {
+            write_json(writer.member("nextCursor"), &seal(last.key()));
+        }
+        writer.end(Some(self.cache), &Map::new());
+        Ok(())
+    }
+}

@@ -1,0 +1,231 @@
+//! The prompts, and the proposals for what belongs in their blanks and in those of templates (4.7, 4.8).
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::rc::Rc;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+
+use crate::access::Item;
+use crate::context::RequestContext;
+use crate::jsonrpc::{self, Error};
+use crate::listing::Listed;
+use crate::mcp::compat::Outcome;
+use crate::mcp::describe::Prompt;
+use crate::mcp::result::{CallError, Completion, PromptResult};
+use crate::revision::Revision;
+use crate::tools::CallFuture;
+
+type Handler = Box<dyn Fn(RequestContext, serde_json::Value) -> Result<CallFuture, CallError>>;
+type Completer = Box<dyn Fn(RequestContext, CompletionRequest) -> CallFuture>;
+
+/// All prompts, in the order in which they were added.
+#[derive(Default)]
+pub(crate) struct Prompts {
+    pub(crate) entries: Vec<Entry>,
+    fault: Option<String>,
+}
+
+/// A prompt that can be filled in.
+pub(crate) struct Entry {
+    pub(crate) prompt: Prompt,
+    handler: Handler,
+    text: Vec<u8>,
+}
+
+/// The params of `prompts/get`.
+#[derive(Deserialize)]
+pub(crate) struct GetParams {
+    pub(crate) name: String,
+    #[serde(default)]
+    arguments: BTreeMap<String, String>,
+}
+
+impl Prompts {
+    pub(crate) fn add<A, F, Fut, R>(&mut self, prompt: Prompt, handler: F)
+    where
+        A: DeserializeOwned + 'static,
+        F: Fn(RequestContext, A) -> Fut + 'static,
+        Fut: Future<Output = Result<R, CallError>> + 'static,
+        R: Into<PromptResult>,
+    {
+        let twice = self.entries.iter().any(|entry| entry.prompt.about.name == prompt.about.name);
+        let twice = twice.then(|| format!("prompt {:?} is there twice", prompt.about.name));
+        if let Some(fault) = prompt.fault().or(twice) {
+            self.fault.get_or_insert(fault);
+        }
+        let handler = Rc::new(handler);
+        let handler: Handler = Box::new(move |cx, arguments| {
+            let handler = handler.clone();
+            let arguments =
+                serde_json::from_value(arguments).map_err(|error| CallError::params(format!("arguments: {error}")))?;
+            Ok(Box::pin(async move { handler(cx, arguments).await.map(|result| Outcome::Prompt(result.into())) }))
+        });
+        let mut text = Vec::new();
+        jsonrpc::write_json(&mut text, &prompt.members());
+        self.entries.push(Entry { prompt, handler, text });
+    }
+
+    /// # Errors
+    /// The first fault of all descriptions, in words.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        self.fault.clone().map_or(Ok(()), Err)
+    }
+
+    /// The prompt with this name, if it is there and may be used.
+    pub(crate) fn find(&self, name: &str, may_use: impl Fn(Item<'_>) -> bool) -> Result<&Entry, Error> {
+        let entry = self.entries.iter().find(|entry| entry.prompt.about.name == name);
+        entry.filter(|entry| may_use(entry.item())).ok_or_else(|| {
+            let name = jsonrpc::prefix(name, 128);
+            Error::invalid_params(format!("unknown prompt {name:?}; prompts/list names all there are"))
+        })
+    }
+}
+
+impl GetParams {
+    pub(crate) fn arguments(&self) -> &BTreeMap<String, String> {
+        &self.arguments
+    }
+
+    pub(crate) fn read(params: Option<&RawValue>) -> Result<GetParams, Error> {
+        serde_json::from_str(params.map_or("{}", RawValue::get))
+            .map_err(|error| Error::invalid_params(format!("params: {error} (arguments are strings)")))
+    }
+}
+
+impl Entry {
+    /// Makes the handler's future. Missing and unknown arguments are errors (F-52).
+    pub(crate) fn future(&self, cx: RequestContext, params: GetParams) -> Result<CallFuture, CallError> {
+        let known = &self.prompt.arguments;
+        if let Some(missing) = known.iter().find(|known| known.required && !params.arguments.contains_key(&known.name))
+        {
+            return Err(CallError::params(format!("arguments: `{}` is missing", missing.name)));
+        }
+        let arguments = params.arguments.into_iter().filter(|(name, _)| known.iter().any(|known| known.name == *name));
+        let arguments: serde_json::Map<_, _> = arguments.map(|(name, value)| (name, value.into())).collect();
+        (self.handler)(cx, arguments.into())
+    }
+}
+
+impl Listed for Entry {
+    fn key(&self) -> &str {
+        &self.prompt.about.name
+    }
+
+    fn item(&self) -> Item<'_> {
+        Item::Prompt(&self.prompt.about.name)
+    }
+
+    fn write(&self, out: &mut Vec<u8>, _: Revision) {
+        out.extend_from_slice(&self.text);
+    }
+}
+
+/// What proposals are wanted for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CompletionRequest {
+    /// What the user has typed so far.
+    pub value: String,
+    /// The other arguments that are filled in already.
+    pub arguments: BTreeMap<String, String>,
+}
+
+/// Who proposes what.
+#[derive(Default)]
+pub(crate) struct Completions {
+    entries: Vec<(Blank, Completer)>,
+}
+
+/// A blank: an argument of a prompt, or a variable of a template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Blank {
+    Prompt { prompt: String, argument: String },
+    Template { uri_template: String, variable: String },
+}
+
+impl Blank {
+    /// For a client's eyes.
+    pub(crate) fn words(&self) -> String {
+        let (of, name) = match self {
+            Blank::Prompt { prompt, argument } => (prompt, argument),
+            Blank::Template { uri_template, variable } => (uri_template, variable),
+        };
+        format!("{:?} of {:?}", jsonrpc::prefix(name, 100), jsonrpc::prefix(of, 200))
+    }
+}
+
+/// The params of `completion/complete`.
+#[derive(Deserialize)]
+struct CompleteParams {
+    #[serde(rename = "ref")]
+    reference: Reference,
+    argument: Typed,
+    #[serde(default)]
+    context: Option<Filled>,
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "type")]
+enum Reference {
+    #[serde(rename = "ref/prompt")]
+    Prompt { name: String },
+    #[serde(rename = "ref/resource")]
+    Resource { uri: String },
+}
+
+#[derive(Deserialize)]
+struct Typed {
+    name: String,
+    value: String,
+}
+
+#[derive(Default, Deserialize)]
+struct Filled {
+    #[serde(default)]
+    arguments: BTreeMap<String, String>,
+}
+
+/// Reads the params of `completion/complete`: which blank, and what is in it.
+pub(crate) fn read_completion(params: Option<&RawValue>) -> Result<(Blank, CompletionRequest), Error> {
+    let params: CompleteParams = serde_json::from_str(params.map_or("{}", RawValue::get))
+        .map_err(|error| Error::invalid_params(format!("params: {error}")))?;
+    let blank = match params.reference {
+        Reference::Prompt { name } => Blank::Prompt { prompt: name, argument: params.argument.name },
+        Reference::Resource { uri } => Blank::Template { uri_template: uri, variable: params.argument.name },
+    };
+    let arguments = params.context.unwrap_or_default().arguments;
+    Ok((blank, CompletionRequest { value: params.argument.value, arguments }))
+}
+
+impl Completions {
+    pub(crate) fn add<F, Fut, R>(&mut self, blank: Blank, handler: F)
+    where
+        F: Fn(RequestContext, CompletionRequest) -> Fut + 'static,
+        Fut: Future<Output = Result<R, CallError>> + 'static,
+        R: Into<Completion>,
+    {
+        let handler = Rc::new(handler);
+        let completer: Completer = Box::new(move |cx, request| {
+            let handler = handler.clone();
+            Box::pin(async move { handler(cx, request).await.map(|result| Outcome::Completion(result.into())) })
+        });
+        self.entries.push((blank, completer));
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    pub(crate) fn blanks(&self) -> impl Iterator<Item = &Blank> {
+        self.entries.iter().map(|(blank, _)| blank)
+    }
+
+    /// Makes the future that proposes; none if nobody proposes anything for this blank.
+    pub(crate) fn future(&self, blank: &Blank, cx: RequestContext, request: CompletionRequest) -> Option<CallFuture> {
+        let (_, completer) = self.entries.iter().find(|(known, _)| known == blank)?;
+        Some(completer(cx, request))
+    }
+}

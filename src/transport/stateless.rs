@@ -1,0 +1,200 @@
+//! Revision 2026-07-28 (T-1 … T-30): every request stands alone, with its own envelope. No session is looked up, none
+//! is opened, and nothing of an earlier request counts.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use serde::Deserialize;
+use serde_json::json;
+use serde_json::value::RawValue;
+
+use super::classify::{Cause, Header};
+use super::messages::{Asker, Request};
+use super::{Admission, Desk, Exchange, Form, form};
+use crate::counters::count;
+use crate::http::head::Head;
+use crate::http::response::Rejection;
+use crate::jsonrpc::{Error, HEADER_MISMATCH, INVALID_PARAMS, METHOD_NOT_FOUND, UNSUPPORTED_VERSION};
+use crate::mcp::capability::Capabilities;
+use crate::mcp::level::Level;
+use crate::mcp::meta::{Claim, Meta};
+use crate::mcp::peer::{ClientInfo, Peer, Principal};
+use crate::method::Method;
+use crate::mirror;
+use crate::revision::{Named, Revision};
+use crate::stream::{Role, Stream};
+
+/// A request's envelope, checked.
+struct Envelope {
+    revision: Revision,
+    capabilities: Capabilities,
+    client: ClientInfo,
+    log_level: Option<Level>,
+}
+
+impl Desk<'_> {
+    /// The ladder of checks, first failure first (T-11 … T-21), and then the call.
+    pub(super) fn stateless_request(
+        &mut self,
+        head: &Head<'_>,
+        principal: &Principal,
+        request: Request<'_>,
+        meta: &Meta<'_>,
+    ) -> Result<Admission, Rejection> {
+        count(&self.services.common.counters.stateless_requests);
+        let of = |rejection: Rejection| rejection.of(&request.id);
+        let envelope = envelope(head, &request, meta).map_err(|error| of(error.into()))?;
+        let revision = envelope.revision;
+        let Some(method) = Method::named(request.method, revision, &self.policy.features) else {
+            let mut unknown = Rejection::new(404, super::messages::no_such_method(request.method, revision));
+            unknown.code = METHOD_NOT_FOUND;
+            return Err(of(unknown));
+        };
+        let form = if method == Method::Listen { Form::Events } else { form(head) };
+        if form == Form::Events && !head.accept.events() {
+            return Err(of(Rejection::new(406, "Accept: this method answers with text/event-stream only")));
+        }
+        let peer = Peer {
+            session: None,
+            revision,
+            principal: principal.clone(),
+            client: envelope.client,
+            capabilities: envelope.capabilities,
+        };
+        let log_level = envelope.log_level.map(|level| Rc::new(Cell::new(level)));
+        let asker = Asker { session: None, peer: Rc::new(peer), log_level, questions: None, initialized: true };
+        let bytes =
+            if method == Method::Listen { LISTEN_ANSWER_BYTES } else { self.services.common.limits.result_bytes_max };
+        let room = self.room_for(bytes).map_err(of)?;
+        let reply = Stream::new(&self.services.common, Role::Reply, None, None);
+        if form == Form::Json {
+            reply.take_only_answers();
+        }
+        let call = self.call(&asker, Some(method), &request, meta, Some(&head.params), &reply, room);
+        Ok(Admission::Exchange(Exchange::new(vec![call], reply, revision, form)))
+    }
+}
+
+/// The answer to `subscriptions/listen` is small, and its call is long: no room for a large one is held all the time,
+/// but room for its filter is.
+const LISTEN_ANSWER_BYTES: usize = 4096;
+
+/// T-12 … T-16: the envelope is whole, and the headers say what the body says.
+fn envelope(head: &Head<'_>, request: &Request<'_>, meta: &Meta<'_>) -> Result<Envelope, Error> {
+    let (capabilities, client) = declared(meta)?;
+    let Claim::Version(version) = meta.claim() else {
+        return Err(bad_envelope("io.modelcontextprotocol/protocolVersion", "a string"));
+    };
+    let mismatch = |words: String| Err(Error::new(HEADER_MISMATCH, words));
+    match head.protocol_version {
+        Some(header) if header == version => {}
+        Some(_) => {
+            return mismatch("MCP-Protocol-Version and _meta's protocolVersion differ; send the same in both".into());
+        }
+        None => return mismatch("MCP-Protocol-Version is missing; repeat _meta's protocolVersion in it".into()),
+    }
+    match head.mcp_method {
+        Some(header) if header == request.method => {}
+        Some(_) => return mismatch("Mcp-Method and the body's method differ; send the same in both".into()),
+        None => return mismatch("Mcp-Method is missing; repeat the body's method in it".into()),
+    }
+    if let Some(name) = named_target(request.method, request.params) {
+        let Some(header) = head.mcp_name else {
+            return mismatch("Mcp-Name is missing; repeat the body's name or uri in it".into());
+        };
+        match mirror::same_string(header, &name) {
+            Ok(true) => {}
+            Ok(false) => return mismatch("Mcp-Name and the body's name or uri differ; send the same in both".into()),
+            Err(fault) => return mismatch(format!("Mcp-Name: {fault}")),
+        }
+    }
+    let Named::Stateless(revision) = Revision::named(&version) else { return Err(unsupported(&version)) };
+    let log_level = match meta.log_level {
+        None => None,
+        Some(raw) => Some(serde_json::from_str(raw.get()).map_err(|_| {
+            Error::invalid_params("io.modelcontextprotocol/logLevel: expected debug, info, notice, warning, error, critical, alert or emergency")
+        })?),
+    };
+    Ok(Envelope { revision, capabilities, client, log_level })
+}
+
+/// T-12, T-22: what the client says of itself.
+fn declared(meta: &Meta<'_>) -> Result<(Capabilities, ClientInfo), Error> {
+    let Some(capabilities) = meta.capabilities else { return Err(no_envelope(meta)) };
+    if meta.version.is_none() {
+        return Err(no_envelope(meta));
+    }
+    let capabilities = Capabilities::read(capabilities)
+        .ok_or_else(|| bad_envelope("io.modelcontextprotocol/clientCapabilities", "an object"))?;
+    let client = match meta.client_info {
+        None => ClientInfo::default(),
+        Some(raw) => ClientInfo::read(raw)
+            .ok_or_else(|| bad_envelope("io.modelcontextprotocol/clientInfo", "an object with name and version"))?,
+    };
+    Ok((capabilities, client))
+}
+
+/// The error for a request whose envelope is not whole, naming what is missing.
+fn no_envelope(meta: &Meta<'_>) -> Error {
+    let keys = [
+        ("io.modelcontextprotocol/protocolVersion", meta.version.is_none()),
+        ("io.modelcontextprotocol/clientCapabilities", meta.capabilities.is_none()),
+    ];
+    let missing: Vec<_> = keys.iter().filter(|(_, is_missing)| *is_missing).map(|(key, _)| *key).collect();
+    Error::new(INVALID_PARAMS, format!("params._meta: {} missing", missing.join(" and ")))
+}
+
+fn bad_envelope(key: &str, expected: &str) -> Error {
+    Error::new(INVALID_PARAMS, format!("params._meta: {key}: expected {expected}"))
+}
+
+/// T-16: which revisions could be asked for instead.
+fn unsupported(requested: &str) -> Error {
+    let supported = Revision::STATELESS.map(Revision::as_str);
+    let words = format!("Unsupported protocol version; this server supports {} in the envelope", supported.join(", "));
+    let requested = crate::jsonrpc::prefix(requested, 64);
+    Error::new(UNSUPPORTED_VERSION, words).with_data(json!({ "supported": supported, "requested": requested }))
+}
+
+/// T-15: what `Mcp-Name` mirrors; none where there is nothing, or nothing that could be compared.
+fn named_target(method: &str, params: Option<&RawValue>) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Params<'a> {
+        #[serde(borrow)]
+        name: Option<&'a RawValue>,
+        #[serde(borrow)]
+        uri: Option<&'a RawValue>,
+        #[serde(borrow, rename = "taskId")]
+        task_id: Option<&'a RawValue>,
+    }
+    let params: Params<'_> = serde_json::from_str(params?.get()).ok()?;
+    let target = match method {
+        "tools/call" | "prompts/get" => params.name,
+        "resources/read" => params.uri,
+        "tasks/get" | "tasks/update" | "tasks/cancel" => params.task_id,
+        _ => None,
+    };
+    serde_json::from_str(target?.get()).ok()
+}
+
+/// What the classification refuses, in words.
+pub(super) fn refusal(code: i32, cause: Cause, header: Header<'_>, meta: &Meta<'_>) -> Rejection {
+    let requested = match header {
+        Header::Version(version, _) => version,
+        Header::None => "",
+    };
+    let error = match cause {
+        Cause::NoSuchMessage => Error::new(code, "revision 2026-07-28 takes one request or notification per POST"),
+        Cause::NoEnvelope => no_envelope(meta),
+        Cause::VersionNotAString => bad_envelope("io.modelcontextprotocol/protocolVersion", "a string"),
+        Cause::HeadersDiffer => Error::new(code, "MCP-Protocol-Version names another revision than the body"),
+        Cause::Unsupported => match meta.claim() {
+            Claim::Version(version) => unsupported(&version),
+            _ => unsupported(requested),
+        },
+        Cause::UnsupportedInSession => {
+            Error::new(code, "MCP-Protocol-Version: expected 2025-03-26, 2025-06-18 or 2025-11-25")
+        }
+    };
+    error.into()
+}
