@@ -53,16 +53,25 @@ need_python() {
 need_py1() { need_python py1 'mcp==1.30.0'; }
 need_py2() { need_python py2 'mcp==2.3.0'; }
 
-# need_ts: the TypeScript SDK in the cache; $SDK_DIR tells ts.mjs where.
-need_ts() {
-    local want='@modelcontextprotocol/sdk@~1.32.0'
-    export SDK_DIR=$CI_CACHE/ts
+# need_npm NAME PACKAGE...: a folder of npm packages in the cache; its path is in $NPM.
+need_npm() {
+    NPM=$CI_CACHE/$1; shift
     command -v npm >/dev/null || need_apt nodejs npm
-    [ "$(cat "$SDK_DIR/.holds" 2>/dev/null)" = "$want" ] && return 0
-    rm -rf "$SDK_DIR"; mkdir -p "$SDK_DIR"
-    echo '{"private":true,"type":"module"}' >"$SDK_DIR/package.json"
-    npm install --prefix "$SDK_DIR" --silent --no-audit --no-fund "$want" zod </dev/null || die "npm install $want"
-    echo "$want" >"$SDK_DIR/.holds"
+    [ "$(cat "$NPM/.holds" 2>/dev/null)" = "$*" ] && return 0
+    rm -rf "$NPM"; mkdir -p "$NPM"
+    echo '{"private":true,"type":"module"}' >"$NPM/package.json"
+    npm install --prefix "$NPM" --silent --no-audit --no-fund "$@" </dev/null || die "npm install $*"
+    echo "$*" >"$NPM/.holds"
+}
+
+# need_ts: the TypeScript SDK in the cache; $SDK_DIR tells ts.mjs where.
+need_ts() { need_npm ts '@modelcontextprotocol/sdk@~1.32.0' zod; export SDK_DIR=$NPM; }
+
+# need_node22: a newer node than Debian's for those who ask for one; its path is in $NODE.
+need_node22() {
+    need_npm node22 node@22.23.3
+    NODE=$NPM/node_modules/node/bin/node
+    "$NODE" --version >/dev/null || die "node 22 does not run here"
 }
 
 # need_echo: builds the example unless $ECHO is there already and $KEEP_ECHO says to use it.
@@ -70,6 +79,14 @@ need_echo() {
     [ -n "${KEEP_ECHO:-}" ] && [ -x "$ECHO" ] && return 0
     [ -e "$ROOT/examples/echo.rs" ] || [ -d "$ROOT/examples/echo" ] || skip "examples/echo is not there yet"
     (cd "$ROOT" && cargo build -q --release --example echo) || die "cargo build --release --example echo"
+}
+
+# need_conformance: builds the example that has the official suite's fixtures; its path is in $CONFORMANCE.
+need_conformance() {
+    CONFORMANCE=${CONFORMANCE:-$TARGET/release/examples/conformance}
+    [ -n "${KEEP_ECHO:-}" ] && [ -x "$CONFORMANCE" ] && return 0
+    [ -e "$ROOT/examples/conformance.rs" ] || [ -d "$ROOT/examples/conformance" ] || skip "examples/conformance is not there yet"
+    (cd "$ROOT" && cargo build -q --release --example conformance) || die "cargo build --release --example conformance"
 }
 
 free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
@@ -86,26 +103,29 @@ wait_port() {
     die "nothing listens on 127.0.0.1:$1"
 }
 
-# start_echo [OPTION...]: a server of its own port; sets $PORT, $SERVER_PID and $SERVER_LOG.
+# start_server PROGRAM [OPTION...]: a server of its own port; sets $PORT, $SERVER_PID and $SERVER_LOG.
 # $RUNNER, where set, is put before the program (an emulator).
-start_echo() {
+start_server() {
+    local program=$1; shift
     PORT=$(free_port)
-    SERVER_LOG=$CI_TMP/echo-$PORT.log
+    SERVER_LOG=$CI_TMP/$(basename "$program")-$PORT.log
     # shellcheck disable=SC2086
-    ${RUNNER:-} "$ECHO" --listen "127.0.0.1:$PORT" "$@" >"$SERVER_LOG" 2>&1 </dev/null &
+    ${RUNNER:-} "$program" --listen "127.0.0.1:$PORT" "$@" >"$SERVER_LOG" 2>&1 </dev/null &
     SERVER_PID=$!
     CHILDREN+=("$SERVER_PID")
     wait_port "$PORT" "$SERVER_PID" "$SERVER_LOG"
 }
+start_echo() { start_server "$ECHO" "$@"; }
 
-# stop_echo: SIGTERM must end it with status 0 (under an emulator likewise).
-stop_echo() {
+# stop_server: SIGTERM must end it with status 0 (under an emulator likewise).
+stop_server() {
     local code=0
     kill -TERM "$SERVER_PID"
     wait "$SERVER_PID" || code=$?
     [ "$code" = 0 ] || { tail -n 20 "$SERVER_LOG" >&2; die "the server ended with status $code after SIGTERM"; }
     if grep -n 'panicked at' "$SERVER_LOG" >&2; then die "the server panicked"; fi
 }
+stop_echo() { stop_server; }
 
 # drive COMMAND...: one client run; its words are shown only where it fails, its last line always.
 drive() {
