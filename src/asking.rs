@@ -18,6 +18,7 @@ use crate::context::Services;
 use crate::jsonrpc::Error;
 use crate::mcp::compat::Outcome;
 use crate::mcp::peer::Principal;
+use crate::members::Members;
 use crate::questions::Questions;
 
 /// How the client of a call is asked.
@@ -55,16 +56,6 @@ struct State {
     answers: Map<String, Value>,
 }
 
-/// The members of a retry.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RetryParams<'a> {
-    #[serde(borrow, default)]
-    input_responses: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    request_state: Option<&'a RawValue>,
-}
-
 impl Rounds {
     /// Reads what a request brings back, if it is a retry.
     ///
@@ -93,20 +84,18 @@ impl Rounds {
         if !text.contains("inputResponses") && !text.contains("requestState") && !text.contains("\\u") {
             return Ok(rounds);
         }
-        let wrong = |error: serde_json::Error| Error::invalid_params(format!("params: {error}"));
-        let retry: RetryParams<'_> = serde_json::from_str(text).map_err(wrong)?;
-        if let Some(state) = retry.request_state {
-            let sealed: String = serde_json::from_str(state.get()).map_err(wrong)?;
+        let members = Members::of(params)?;
+        if let Some(sealed) = members.text("requestState")? {
             let state = rounds.about.open(services, &sealed).ok_or_else(|| {
                 Error::invalid_params("Invalid or expired requestState; send the request again without it")
                     .with_data(json!({ "reason": "invalid_request_state" }))
             })?;
             (rounds.round, rounds.answers, rounds.is_retry) = (state.round, state.answers, true);
         }
-        if let Some(answers) = retry.input_responses {
-            let answers: Map<String, Value> = serde_json::from_str(answers.get())
-                .map_err(|_| Error::invalid_params("inputResponses: expected an object of answers"))?;
-            rounds.answers.extend(answers);
+        if let Some(answers) = members.object("inputResponses")? {
+            let read =
+                |(key, answer): (&str, &RawValue)| Some((key.to_owned(), serde_json::from_str(answer.get()).ok()?));
+            rounds.answers.extend(answers.iter().filter_map(read));
             rounds.is_retry = true;
         }
         if rounds.round >= services.common.limits.rounds_max {

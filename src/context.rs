@@ -192,7 +192,7 @@ impl RequestContext {
         }
         let mut params = Vec::with_capacity(96);
         params.extend_from_slice(b"{\"level\":");
-        jsonrpc::write_json(&mut params, &level);
+        jsonrpc::write_string(&mut params, level.as_str());
         if !logger.is_empty() {
             params.extend_from_slice(b",\"logger\":");
             jsonrpc::write_string(&mut params, logger);

@@ -35,6 +35,8 @@ pub(crate) struct Features {
     pub(crate) completions: Completions,
     pub(crate) extensions: Map<String, Value>,
     pub(crate) instructions: Option<String>,
+    /// Nobody sends log messages to clients, and so none are offered.
+    pub(crate) is_silent: bool,
     /// For how long clients may keep lists.
     pub(crate) cache: Cache,
     pub(crate) access: Option<Rc<dyn Access>>,
@@ -92,12 +94,13 @@ impl Features {
 
     /// The server's capabilities (F-12, F-21).
     pub(crate) fn capabilities(&self) -> Value {
-        let mut capabilities = Map::from_iter([("logging".to_owned(), json!({}))]);
+        let mut capabilities = Map::new();
         let mut offer = |is_there: bool, name: &str, settings: Value| {
             if is_there {
                 capabilities.insert(name.to_owned(), settings);
             }
         };
+        offer(!self.is_silent, "logging", json!({}));
         offer(self.has_tools(), "tools", json!({ "listChanged": true }));
         offer(self.has_resources(), "resources", json!({ "subscribe": true, "listChanged": true }));
         offer(self.has_prompts(), "prompts", json!({ "listChanged": true }));

@@ -235,8 +235,8 @@ fn message(text: &str) -> Result<Message<'_>, Error> {
     })
 }
 
-/// A JSON string, borrowed if it has no escapes.
-fn read_string(raw: &RawValue) -> Option<std::borrow::Cow<'_, str>> {
+/// A JSON string, borrowed if it has no escapes; none if it is not one.
+pub(crate) fn read_string(raw: &RawValue) -> Option<std::borrow::Cow<'_, str>> {
     let text = raw.get();
     let inner = text.strip_prefix('"')?.strip_suffix('"')?;
     if inner.contains('\\') {

@@ -30,7 +30,7 @@
 //!
 //! Imports go to the same floor or down; a test enforces it.
 //!
-//! 0. words: `clock`, `wheel`, `limits`, `revision`, `door`, `jsonrpc`, `schema`, `seal`, `counters`, `budget`
+//! 0. words: `clock`, `wheel`, `limits`, `revision`, `door`, `jsonrpc`, `members`, `schema`, `seal`, `counters`, `budget`
 //! 1. bytes, no I/O: `http`, `sse`
 //! 2. memory, no I/O: `mcp`, `stream`, `session`, `questions`, `subscription`
 //! 3. rules for calls, no I/O: `access`, `context`, `asking`, `offload`, `call`, `method`, `transport`
@@ -54,6 +54,7 @@ mod jsonrpc;
 mod limits;
 mod listing;
 mod mcp;
+mod members;
 mod method;
 mod mirror;
 mod net;

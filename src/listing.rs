@@ -1,7 +1,6 @@
 //! Lists in pages (F-70). A cursor names the last entry that was shown; it is sealed, belongs to the one who got it,
 //! and is good on every instance with the same key.
 
-use serde::Deserialize;
 use serde_json::Map;
 use serde_json::value::RawValue;
 
@@ -9,6 +8,7 @@ use crate::access::Item;
 use crate::jsonrpc::{Error, write_json};
 use crate::mcp::compat::Writer;
 use crate::mcp::describe::Cache;
+use crate::members::Members;
 use crate::revision::Revision;
 
 /// Something that stands in a list.
@@ -22,14 +22,7 @@ pub(crate) trait Listed {
 
 /// The cursor in the params of a list.
 pub(crate) fn cursor(params: Option<&RawValue>) -> Result<Option<String>, Error> {
-    #[derive(Deserialize)]
-    struct Params {
-        cursor: Option<String>,
-    }
-    let Some(params) = params else { return Ok(None) };
-    let params: Params =
-        serde_json::from_str(params.get()).map_err(|error| Error::invalid_params(format!("params: {error}")))?;
-    Ok(params.cursor)
+    Ok(Members::of(params)?.text("cursor")?.map(Into::into))
 }
 
 /// The error for a cursor that is not ours, or not this one's.

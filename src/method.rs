@@ -66,7 +66,8 @@ impl Method {
     pub(crate) fn named(name: &str, revision: Revision, features: &Features) -> Option<Method> {
         let method = Method::ALL.into_iter().find(|method| method.as_str() == name)?;
         let exists = match method {
-            Method::Initialize | Method::Ping | Method::SetLevel => !revision.is_stateless(),
+            Method::Initialize | Method::Ping => !revision.is_stateless(),
+            Method::SetLevel => !revision.is_stateless() && !features.is_silent,
             Method::Discover | Method::Listen => revision.is_stateless(),
             Method::ToolsList | Method::ToolsCall => features.has_tools(),
             Method::ResourcesList | Method::TemplatesList | Method::ResourcesRead => features.has_resources(),

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::rc::Rc;
 
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
@@ -15,6 +14,7 @@ use crate::listing::Listed;
 use crate::mcp::compat::Outcome;
 use crate::mcp::describe::Prompt;
 use crate::mcp::result::{CallError, Completion, PromptResult};
+use crate::members::{self, Members};
 use crate::revision::Revision;
 use crate::tools::CallFuture;
 
@@ -36,10 +36,8 @@ pub(crate) struct Entry {
 }
 
 /// The params of `prompts/get`.
-#[derive(Deserialize)]
 pub(crate) struct GetParams {
     pub(crate) name: String,
-    #[serde(default)]
     arguments: BTreeMap<String, String>,
 }
 
@@ -90,9 +88,15 @@ impl GetParams {
     }
 
     pub(crate) fn read(params: Option<&RawValue>) -> Result<GetParams, Error> {
-        serde_json::from_str(params.map_or("{}", RawValue::get))
-            .map_err(|error| Error::invalid_params(format!("params: {error} (arguments are strings)")))
+        let members = Members::of(params)?;
+        Ok(GetParams { name: members.required("name")?.into(), arguments: texts(&members)? })
     }
+}
+
+/// The `arguments` among `members`: texts, all of them.
+fn texts(members: &Members<'_>) -> Result<BTreeMap<String, String>, Error> {
+    let arguments = members.object("arguments")?.unwrap_or_default();
+    arguments.iter().map(|(name, _)| Ok((name.to_owned(), arguments.required(name)?.into()))).collect()
 }
 
 impl Entry {
@@ -157,47 +161,20 @@ impl Blank {
     }
 }
 
-/// The params of `completion/complete`.
-#[derive(Deserialize)]
-struct CompleteParams {
-    #[serde(rename = "ref")]
-    reference: Reference,
-    argument: Typed,
-    #[serde(default)]
-    context: Option<Filled>,
-}
-
-#[derive(Deserialize)]
-#[serde(tag = "type")]
-enum Reference {
-    #[serde(rename = "ref/prompt")]
-    Prompt { name: String },
-    #[serde(rename = "ref/resource")]
-    Resource { uri: String },
-}
-
-#[derive(Deserialize)]
-struct Typed {
-    name: String,
-    value: String,
-}
-
-#[derive(Default, Deserialize)]
-struct Filled {
-    #[serde(default)]
-    arguments: BTreeMap<String, String>,
-}
-
 /// Reads the params of `completion/complete`: which blank, and what is in it.
 pub(crate) fn read_completion(params: Option<&RawValue>) -> Result<(Blank, CompletionRequest), Error> {
-    let params: CompleteParams = serde_json::from_str(params.map_or("{}", RawValue::get))
-        .map_err(|error| Error::invalid_params(format!("params: {error}")))?;
-    let blank = match params.reference {
-        Reference::Prompt { name } => Blank::Prompt { prompt: name, argument: params.argument.name },
-        Reference::Resource { uri } => Blank::Template { uri_template: uri, variable: params.argument.name },
+    let members = Members::of(params)?;
+    let missing = |name: &str| members::wrong(name, "an object", None);
+    let reference = members.object("ref")?.ok_or_else(|| missing("ref"))?;
+    let argument = members.object("argument")?.ok_or_else(|| missing("argument"))?;
+    let name = argument.required("name")?.into();
+    let blank = match &*reference.required("type")? {
+        "ref/prompt" => Blank::Prompt { prompt: reference.required("name")?.into(), argument: name },
+        "ref/resource" => Blank::Template { uri_template: reference.required("uri")?.into(), variable: name },
+        _ => return Err(members::wrong("type", "ref/prompt or ref/resource", reference.get("type"))),
     };
-    let arguments = params.context.unwrap_or_default().arguments;
-    Ok((blank, CompletionRequest { value: params.argument.value, arguments }))
+    let arguments = texts(&members.object("context")?.unwrap_or_default())?;
+    Ok((blank, CompletionRequest { value: argument.required("value")?.into(), arguments }))
 }
 
 impl Completions {

@@ -3,7 +3,6 @@
 use std::future::Future;
 use std::rc::Rc;
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::access::Item;
@@ -14,6 +13,7 @@ use crate::mcp::compat::Outcome;
 use crate::mcp::describe::{Cache, Resource, ResourceTemplate};
 use crate::mcp::result::{CallError, ReadResult};
 use crate::mcp::uri_template::{UriTemplate, check_uri};
+use crate::members::Members;
 use crate::revision::Revision;
 use crate::tools::CallFuture;
 
@@ -187,13 +187,7 @@ impl Found<'_> {
 
 /// The `uri` of `resources/read`, `subscribe` and `unsubscribe`.
 pub(crate) fn read_uri(params: Option<&RawValue>) -> Result<String, Error> {
-    #[derive(Deserialize)]
-    struct Params {
-        uri: String,
-    }
-    let params: Params = serde_json::from_str(params.map_or("{}", RawValue::get))
-        .map_err(|error| Error::invalid_params(format!("params: {error}")))?;
-    Ok(params.uri)
+    Members::of(params)?.required("uri").map(Into::into)
 }
 
 impl Listed for Entry {

@@ -11,10 +11,11 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use serde::Deserialize;
+use serde_json::value::RawValue;
 
-use crate::jsonrpc::{self, RequestId};
+use crate::jsonrpc::{self, Error, RequestId};
 use crate::mcp::peer::Principal;
+use crate::members::{self, Members};
 use crate::stream::Stream;
 
 /// What has changed since it was last told.
@@ -82,8 +83,7 @@ fn write_subscription(out: &mut Vec<u8>, id: &RequestId) {
 }
 
 /// What one listener wants to hear of.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Filter {
     pub(crate) tools_list_changed: bool,
     pub(crate) prompts_list_changed: bool,
@@ -92,6 +92,27 @@ pub(crate) struct Filter {
 }
 
 impl Filter {
+    /// Reads the `notifications` of a `subscriptions/listen`.
+    pub(crate) fn read(members: &Members<'_>) -> Result<Filter, Error> {
+        let wants = |name: &str| match members.get(name).map(RawValue::get) {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            _ => Err(members::wrong(name, "true or false", members.get(name))),
+        };
+        let uris = members.get("resourceSubscriptions");
+        let read = |raw: &RawValue| serde_json::from_str::<Vec<String>>(raw.get()).ok();
+        let resource_subscriptions = match uris {
+            None => Vec::new(),
+            Some(raw) => read(raw).ok_or_else(|| members::wrong("resourceSubscriptions", "an array of URIs", uris))?,
+        };
+        Ok(Filter {
+            tools_list_changed: wants("toolsListChanged")?,
+            prompts_list_changed: wants("promptsListChanged")?,
+            resources_list_changed: wants("resourcesListChanged")?,
+            resource_subscriptions,
+        })
+    }
+
     /// What a session hears of: all lists, and the resources it subscribed to.
     pub(crate) fn of_session<'a>(subscriptions: impl Iterator<Item = &'a str>) -> Filter {
         let resource_subscriptions = subscriptions.map(str::to_owned).collect();

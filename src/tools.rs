@@ -1,10 +1,10 @@
 //! The tools: their registry, their entries in `tools/list`, and how a call of one begins.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::future::Future;
 use std::rc::Rc;
 
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -16,6 +16,7 @@ use crate::listing::Listed;
 use crate::mcp::compat::Outcome;
 use crate::mcp::describe::Tool;
 use crate::mcp::result::{CallError, CallResult};
+use crate::members::{self, Members};
 use crate::revision::Revision;
 use crate::schema::{HeaderParam, Schema, header_params};
 
@@ -46,25 +47,23 @@ pub(crate) struct Entry {
 }
 
 /// The params of `tools/call`. Borrows from the request.
-#[derive(Deserialize)]
 pub(crate) struct CallParams<'a> {
-    #[serde(borrow)]
-    pub(crate) name: std::borrow::Cow<'a, str>,
-    #[serde(borrow, default)]
+    pub(crate) name: Cow<'a, str>,
     arguments: Option<&'a RawValue>,
 }
 
-impl CallParams<'_> {
-    pub(crate) fn read(params: Option<&RawValue>) -> Result<CallParams<'_>, Error> {
-        let call: CallParams<'_> = serde_json::from_str(params.map_or("{}", RawValue::get)).map_err(invalid)?;
-        if !call.arguments().starts_with('{') {
-            return Err(Error::invalid_params("arguments: expected an object"));
+impl<'a> CallParams<'a> {
+    pub(crate) fn read(params: Option<&'a RawValue>) -> Result<CallParams<'a>, Error> {
+        let members = Members::of(params)?;
+        let arguments = members.get("arguments");
+        match arguments {
+            Some(raw) if !raw.get().starts_with('{') => Err(members::wrong("arguments", "an object", arguments)),
+            _ => Ok(CallParams { name: members.required("name")?, arguments }),
         }
-        Ok(call)
     }
 
     /// The arguments as they came.
-    pub(crate) fn arguments(&self) -> &str {
+    pub(crate) fn arguments(&self) -> &'a str {
         self.arguments.map_or("{}", RawValue::get)
     }
 }
@@ -138,7 +137,9 @@ fn compile(tool: &Tool) -> Result<(Schema, Option<Schema>, Vec<HeaderParam>), St
 impl Entry {
     /// Makes the handler's future. Arguments that do not fit are an error for the model to mend (F-34, F-37).
     pub(crate) fn future(&self, cx: RequestContext, arguments: Value) -> Result<CallFuture, CallError> {
-        self.input.check(&arguments).map_err(|fault| CallError::new(format!("invalid arguments: {fault}")))?;
+        self.input
+            .check(&arguments)
+            .map_err(|fault| CallError::new(format!("invalid arguments for {}: {fault}", self.name)))?;
         (self.handler)(cx, arguments)
     }
 }
@@ -173,10 +174,6 @@ fn check_output(result: &CallResult, schema: Option<&Schema>) -> Result<(), Call
         None => Ok(()),
         Some(fault) => Err(CallError::broken(format!("the tool's result does not fit its output schema: {fault}"))),
     }
-}
-
-fn invalid(error: serde_json::Error) -> Error {
-    Error::invalid_params(format!("params: {error}"))
 }
 
 fn unfit(error: serde_json::Error) -> CallError {

@@ -259,8 +259,8 @@ fn f34_a_tools_error_and_wrong_arguments_are_results_for_the_model_and_wrong_par
         let session = Session::open(&sim.serve(), LATEST).await;
         for (tool, arguments, words) in [
             ("fail", json!({}), "the device said no"),
-            ("add", json!({ "a": 1 }), "invalid arguments: `b`: missing"),
-            ("add", json!({ "a": 1, "b": "x" }), "invalid arguments: `b`: expected integer, got \"x\""),
+            ("add", json!({ "a": 1 }), "invalid arguments for add: `b`: missing"),
+            ("add", json!({ "a": 1, "b": "x" }), "invalid arguments for add: `b`: expected integer, got \"x\""),
             ("big", json!({ "bytes": "x" }), "invalid type: string"),
         ] {
             let answer = session.post(&call(1, tool, arguments)).await;

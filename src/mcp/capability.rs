@@ -1,8 +1,9 @@
 //! What a client says that it can do (F-13). In sessions it says so once, in 2026-07-28 with every request.
 
 use serde_json::value::RawValue;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
+use crate::members::Members;
 use crate::revision::Revision;
 
 /// Something that a client may be able to do for a handler.
@@ -62,12 +63,12 @@ impl Capabilities {
         if text == "{}" {
             return Some(Capabilities::default()); // most requests of 2026-07-28
         }
-        let members: Map<String, Value> = serde_json::from_str(text).ok()?;
+        let members = Members::read(raw)?;
         let mut capabilities = Capabilities::default();
-        let declares = |capability: &str, part: &str| {
-            members.get(capability).and_then(|value| value.get(part)).is_some_and(Value::is_object)
-        };
-        let has = |capability: &str| members.get(capability).is_some_and(Value::is_object);
+        let declared = |name: &str| members.object(name).ok().flatten();
+        let has = |name: &str| declared(name).is_some();
+        let declares =
+            |name: &str, part: &str| declared(name).is_some_and(|parts| matches!(parts.object(part), Ok(Some(_))));
         // an empty object means forms, and a client that names only `url` has none.
         let form = has("elicitation") && (declares("elicitation", "form") || !declares("elicitation", "url"));
         for (capability, declared) in [
@@ -79,7 +80,7 @@ impl Capabilities {
         ] {
             capabilities.declared |= u8::from(declared) << capability as u8;
         }
-        let extensions = members.get("extensions").filter(|value| value.is_object()).map(Value::to_string);
+        let extensions = members.get("extensions").map(RawValue::get);
         capabilities.extensions = extensions.filter(|text| text.len() <= EXTENSIONS_BYTES_MAX).map(Into::into);
         Some(capabilities)
     }
@@ -97,8 +98,8 @@ impl Capabilities {
 
     /// The client's settings of an extension, if it has it (F-180).
     pub(crate) fn extension(&self, id: &str) -> Option<Value> {
-        let extensions: Map<String, Value> = serde_json::from_str(self.extensions.as_deref()?).ok()?;
-        extensions.get(id).cloned()
+        let extensions: &RawValue = serde_json::from_str(self.extensions.as_deref()?).ok()?;
+        serde_json::from_str(Members::read(extensions)?.get(id)?.get()).ok()
     }
 }
 

@@ -2,26 +2,15 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::jsonrpc::RequestId;
+use super::level::Level;
+use crate::jsonrpc::{Error, RequestId, read_string};
+use crate::members::{self, Members};
 
 /// What stands in a request's `_meta`. Borrows from the request.
-#[derive(Default, Deserialize)]
-pub(crate) struct Meta<'a> {
-    /// The revision that the request claims to be of (T-12).
-    #[serde(borrow, rename = "io.modelcontextprotocol/protocolVersion", default)]
-    pub(crate) version: Option<&'a RawValue>,
-    #[serde(borrow, rename = "io.modelcontextprotocol/clientCapabilities", default)]
-    pub(crate) capabilities: Option<&'a RawValue>,
-    #[serde(borrow, rename = "io.modelcontextprotocol/clientInfo", default)]
-    pub(crate) client_info: Option<&'a RawValue>,
-    #[serde(borrow, rename = "io.modelcontextprotocol/logLevel", default)]
-    pub(crate) log_level: Option<&'a RawValue>,
-    #[serde(borrow, rename = "progressToken", default)]
-    progress_token: Option<&'a RawValue>,
-}
+#[derive(Default)]
+pub(crate) struct Meta<'a>(Members<'a>);
 
 /// What a message claims its revision to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,34 +24,49 @@ pub(crate) enum Claim<'a> {
 impl<'a> Meta<'a> {
     /// Reads it from a request's params; an absent or malformed one is empty.
     pub(crate) fn of(params: Option<&'a RawValue>) -> Meta<'a> {
-        #[derive(Deserialize)]
-        struct Params<'a> {
-            #[serde(borrow, rename = "_meta")]
-            meta: Option<&'a RawValue>,
-        }
-        let Some(text) = params.map(RawValue::get) else { return Meta::default() };
+        let Some(raw) = params else { return Meta::default() };
         // Most requests of sessions have none, and the parse below is not free. The key may be written with escapes.
-        if memchr::memmem::find(text.as_bytes(), b"_meta").is_none() && !text.contains("\\u") {
+        if memchr::memmem::find(raw.get().as_bytes(), b"_meta").is_none() && !raw.get().contains("\\u") {
             return Meta::default();
         }
-        let meta = serde_json::from_str::<Params<'a>>(text).ok().and_then(|params| params.meta);
-        meta.and_then(|meta| serde_json::from_str(meta.get()).ok()).unwrap_or_default()
+        let meta = Members::read(raw).and_then(|params| params.get("_meta"));
+        Meta(meta.and_then(Members::read).unwrap_or_default())
+    }
+
+    pub(crate) fn version(&self) -> Option<&'a RawValue> {
+        self.0.get("io.modelcontextprotocol/protocolVersion")
+    }
+
+    pub(crate) fn capabilities(&self) -> Option<&'a RawValue> {
+        self.0.get("io.modelcontextprotocol/clientCapabilities")
+    }
+
+    pub(crate) fn client_info(&self) -> Option<&'a RawValue> {
+        self.0.get("io.modelcontextprotocol/clientInfo")
+    }
+
+    /// From which level on the client wants log messages, if it wants any (F-102).
+    ///
+    /// # Errors
+    /// −32602 if it is no level.
+    pub(crate) fn log_level(&self) -> Result<Option<Level>, Error> {
+        const KEY: &str = "io.modelcontextprotocol/logLevel";
+        let Some(named) = self.0.text(KEY)? else { return Ok(None) };
+        Level::named(&named).map(Some).ok_or_else(|| members::wrong(KEY, Level::NAMES, self.0.get(KEY)))
     }
 
     /// What the request claims its revision to be.
     pub(crate) fn claim(&self) -> Claim<'a> {
-        let Some(raw) = self.version else { return Claim::None };
-        let plain = raw.get().strip_prefix('"').and_then(|text| text.strip_suffix('"'));
-        match plain {
-            Some(plain) if !plain.contains('\\') => Claim::Version(plain.into()),
-            _ => serde_json::from_str::<String>(raw.get())
-                .map_or(Claim::NotAString, |version| Claim::Version(version.into())),
+        match self.version().map(read_string) {
+            None => Claim::None,
+            Some(Some(version)) => Claim::Version(version),
+            Some(None) => Claim::NotAString,
         }
     }
 
     /// The client's token for progress, as JSON: a string or a number.
     pub(crate) fn progress_token(&self) -> Option<Box<str>> {
-        let token = self.progress_token?;
+        let token = self.0.get("progressToken")?;
         RequestId::read(token).map(|_| token.get().into())
     }
 }

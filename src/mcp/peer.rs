@@ -2,11 +2,11 @@
 
 use std::rc::Rc;
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::capability::Capabilities;
 use crate::jsonrpc::{Error, prefix};
+use crate::members::{self, Members};
 use crate::revision::Revision;
 use crate::session::Fingerprint;
 
@@ -62,22 +62,6 @@ pub(crate) struct Peer {
     pub(crate) capabilities: Capabilities,
 }
 
-/// The params of `initialize`, as far as they matter here (F-10).
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct InitializeParams<'a> {
-    protocol_version: String,
-    client_info: Implementation,
-    #[serde(borrow)]
-    capabilities: &'a RawValue,
-}
-
-#[derive(Deserialize)]
-struct Implementation {
-    name: String,
-    version: String,
-}
-
 /// What a client says of itself when it begins a session.
 pub(crate) struct Introduction {
     pub(crate) revision: Revision,
@@ -88,30 +72,26 @@ pub(crate) struct Introduction {
 impl Introduction {
     /// Reads the params of `initialize`.
     pub(crate) fn read(params: Option<&RawValue>) -> Result<Introduction, Error> {
-        let text = params.map_or("{}", RawValue::get);
-        let params: InitializeParams<'_> =
-            serde_json::from_str(text).map_err(|error| Error::invalid_params(format!("initialize: {error}")))?;
-        let capabilities = Capabilities::read(params.capabilities)
-            .ok_or_else(|| Error::invalid_params("initialize: capabilities: expected an object"))?;
-        let revision = Revision::negotiate(&params.protocol_version);
-        Ok(Introduction { revision, client: params.client_info.into(), capabilities })
+        let members = Members::of(params)?;
+        let missing = |name: &str| members::wrong(name, "an object", members.get(name));
+        let revision = Revision::negotiate(&members.required("protocolVersion")?);
+        let client = members.get("clientInfo").and_then(ClientInfo::read).ok_or_else(|| missing("clientInfo"))?;
+        let capabilities =
+            members.get("capabilities").and_then(Capabilities::read).ok_or_else(|| missing("capabilities"))?;
+        Ok(Introduction { revision, client, capabilities })
     }
 }
 
 impl ClientInfo {
     /// Reads an `Implementation`; none if it is not one.
     pub(crate) fn read(raw: &RawValue) -> Option<ClientInfo> {
-        serde_json::from_str::<Implementation>(raw.get()).ok().map(Into::into)
-    }
-}
-
-impl From<Implementation> for ClientInfo {
-    fn from(client: Implementation) -> ClientInfo {
-        ClientInfo { name: cut(client.name), version: cut(client.version) }
+        let members = Members::read(raw)?;
+        let text = |name: &str| members.required(name).ok().map(|text| cut(&text));
+        Some(ClientInfo { name: text("name")?, version: text("version")? })
     }
 }
 
 /// At most 64 bytes of a client's words, without control characters: they end in logs and on screens.
-fn cut(text: String) -> Box<str> {
-    prefix(&text, 64).chars().filter(|c| !c.is_control()).collect()
+fn cut(text: &str) -> Box<str> {
+    prefix(text, 64).chars().filter(|c| !c.is_control()).collect()
 }

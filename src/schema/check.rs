@@ -16,6 +16,12 @@ use super::{Array, Count, Node, Object, Rule, Side, Types};
 /// So many alternatives are told about.
 const TOLD_MAX: usize = 3;
 
+/// What is counted: one, and any other number of it.
+const CHARACTERS: (&str, &str) = ("character", "characters");
+const MEMBERS: (&str, &str) = ("member", "members");
+const ITEMS: (&str, &str) = ("item", "items");
+const CONTAINED: (&str, &str) = ("item that fits `contains`", "items that fit `contains`");
+
 /// Why a check ends early.
 enum Stop {
     /// The value does not fit. The sentence is empty if nobody asked for it.
@@ -76,7 +82,7 @@ impl<'s> Check<'s> {
             (Rule::MultipleOf(divisor), Value::Number(number)) => divisor.divides(number),
             (Rule::Length(count), Value::String(text)) => {
                 self.effort.spend(text.len() / 64)?;
-                return self.count(*count, text.chars().count(), "character", place);
+                return self.count(*count, text.chars().count(), CHARACTERS, place);
             }
             (Rule::Pattern(pattern), Value::String(text)) => {
                 self.effort.spend(pattern.steps(text))?;
@@ -126,14 +132,14 @@ impl<'s> Check<'s> {
         Ok(false)
     }
 
-    fn count(&mut self, count: Count, number: usize, of: &str, place: &Place<'_>) -> Verdict {
+    fn count(&mut self, count: Count, number: usize, of: (&str, &str), place: &Place<'_>) -> Verdict {
         let (words, bound) = match number {
             _ if number < count.min => ("at least", count.min),
             _ if number > count.max => ("at most", count.max),
             _ => return Ok(()),
         };
-        let plural = if bound == 1 { "" } else { "s" };
-        self.fault(place, || format!("expected {words} {bound} {of}{plural}, got {number}"))
+        let of = if bound == 1 { of.0 } else { of.1 };
+        self.fault(place, || format!("expected {words} {bound} {of}, got {number}"))
     }
 
     fn object(&mut self, object: &Object, members: &Map<String, Value>, value: &Value, place: &Place<'_>) -> Verdict {
@@ -143,7 +149,7 @@ impl<'s> Check<'s> {
                 return self.fault(&Place::Member(place, name), || "missing".into());
             }
         }
-        self.count(object.count, members.len(), "member", place)?;
+        self.count(object.count, members.len(), MEMBERS, place)?;
         for (name, member) in members {
             self.member(object, name, member, place)?;
         }
@@ -192,14 +198,14 @@ impl<'s> Check<'s> {
     }
 
     fn array(&mut self, array: &Array, items: &[Value], place: &Place<'_>) -> Verdict {
-        self.count(array.count, items.len(), "item", place)?;
+        self.count(array.count, items.len(), ITEMS, place)?;
         for (at, item) in items.iter().enumerate() {
             let Some(schema) = array.prefix.get(at).copied().or(array.items) else { break };
             if at >= array.prefix.len()
                 && let [Rule::Never] = self.rules(schema)
             {
                 let most = Count { min: 0, max: array.prefix.len() };
-                return self.count(most, items.len(), "item", place);
+                return self.count(most, items.len(), ITEMS, place);
             }
             self.node(schema, item, &Place::Item(place, at))?;
         }
@@ -216,7 +222,7 @@ impl<'s> Check<'s> {
             }
             found += usize::from(self.fits(contained, item, &Place::Item(place, at))?);
         }
-        self.count(count, found, "item that fits `contains`", place)
+        self.count(count, found, CONTAINED, place)
     }
 
     fn any(&mut self, alternatives: &[usize], value: &Value, place: &Place<'_>) -> Verdict {

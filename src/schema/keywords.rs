@@ -5,7 +5,7 @@ use serde_json::{Number, Value};
 use super::compile::{Compiler, Draft, Keywords};
 use super::number::{Divisor, Num};
 use super::pattern::Pattern;
-use super::{Array, Count, Object, Rule, Side, Types};
+use super::{Array, Count, Names, Object, Rule, Side, Types};
 
 const OBJECT_KEYWORDS: [&str; 10] = [
     "additionalProperties",
@@ -182,7 +182,7 @@ impl<'s> Compiler<'s> {
         }
     }
 
-    fn names(&self, keyword: &str, names: &Value) -> Result<Box<[Box<str>]>, String> {
+    fn names(&self, keyword: &str, names: &Value) -> Result<Names, String> {
         let names: Option<Vec<Box<str>>> =
             names.as_array().and_then(|names| names.iter().map(|name| name.as_str().map(Into::into)).collect());
         names.map(Into::into).ok_or_else(|| self.fault(keyword, "expected an array of names"))

@@ -64,7 +64,8 @@ impl fmt::Display for Num {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Num::Integer(whole) => write!(f, "{whole}"),
-            Num::Float(float) => write!(f, "{float:?}"),
+            // As the value itself is shown; `core`'s own formatting would be 5 KB more.
+            Num::Float(float) => Number::from_f64(*float).map_or(Ok(()), |number| number.fmt(f)),
         }
     }
 }
@@ -88,14 +89,14 @@ impl Divisor {
     pub(super) fn divides(&self, number: &Number) -> bool {
         let Some(Decimal { digits, exponent }) = Decimal::of(number) else { return false };
         let divisor = u128::from(self.decimal.digits);
-        let shift = exponent - self.decimal.exponent;
+        let shift = exponent.saturating_sub(self.decimal.exponent);
         let ten_to = shift.unsigned_abs();
         if shift >= 0 {
             // Both factors are below 2^64.
             return (u128::from(digits) % divisor * power_of_ten(ten_to, divisor)).is_multiple_of(divisor);
         }
         match 10u128.checked_pow(ten_to).and_then(|scale| scale.checked_mul(divisor)) {
-            Some(scaled) => u128::from(digits) % scaled == 0,
+            Some(scaled) => u128::from(digits).is_multiple_of(scaled),
             // The divisor has more digits than the number.
             None => digits == 0,
         }
@@ -138,16 +139,16 @@ impl Decimal {
         }
         // The shortest text that reads back as this float: at most 17 digits, and as a rule what was written.
         let mut text = Text { bytes: [0; 32], len: 0 };
-        write!(text, "{:e}", number.as_f64()?.abs()).ok()?;
-        let text = std::str::from_utf8(&text.bytes[..text.len]).ok()?;
-        let (mantissa, exponent) = text.split_once('e')?;
+        write!(text, "{number}").ok()?;
+        let text = std::str::from_utf8(&text.bytes[..text.len]).ok()?.trim_start_matches('-');
+        let (mantissa, exponent) = text.split_once('e').unwrap_or((text, "0"));
         let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
         let digits = whole
             .bytes()
             .chain(fraction.bytes())
             .try_fold(0u64, |digits, byte| digits.checked_mul(10)?.checked_add(u64::from(byte.checked_sub(b'0')?)))?;
         let places = i32::try_from(fraction.len()).ok()?;
-        Some(Decimal { digits, exponent: exponent.parse::<i32>().ok()? - places })
+        Some(Decimal { digits, exponent: exponent.parse::<i32>().ok()?.saturating_sub(places) })
     }
 }
 

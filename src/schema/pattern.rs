@@ -12,7 +12,7 @@ const SPACE: &str = r"\u{a0}\u{1680}\u{2000}-\u{200a}\u{2028}\u{2029}\u{202f}\u{
 const NOT_SPACE: &str = r"\x00-\x08\x0e-\x1f\x21-\u{9f}\u{a1}-\u{167f}\u{1681}-\u{1fff}\u{200b}-\u{2027}\u{202a}-\u{202e}\u{2030}-\u{205e}\u{2060}-\u{2fff}\u{3001}-\u{fefe}\u{ff00}-\u{10ffff}";
 /// Compiled sizes in bytes. Most patterns fit into the first; beyond the second they are refused.
 const BYTES_MIN: usize = 512;
-const BYTES_MAX: usize = 64 * 1024;
+const BYTES_MAX: usize = 256 * 1024;
 
 /// A compiled pattern.
 #[derive(Debug)]
@@ -20,7 +20,8 @@ pub(super) struct Pattern {
     regex: Regex,
     /// As it was written.
     shown: Box<str>,
-    /// The cost of a byte of text, in steps; matching looks at every state of the pattern for every byte.
+    /// The cost of a character of text, in steps. Matching may look at every state of the pattern for every
+    /// character, but few patterns keep more than a handful of states alive, so a state counts for a quarter.
     weight: usize,
 }
 
@@ -31,10 +32,13 @@ impl Pattern {
         loop {
             match RegexBuilder::new(&rewritten).size_limit(bytes_max).build() {
                 Ok(regex) => {
-                    return Ok(Pattern { regex, shown: pattern.into(), weight: bytes_max / BYTES_MIN });
+                    return Ok(Pattern { regex, shown: pattern.into(), weight: 1 + bytes_max / BYTES_MIN / 4 });
                 }
                 // It does not say whether size was the reason, so try up to the end.
                 Err(_) if bytes_max < BYTES_MAX => bytes_max *= 2,
+                Err(error) if error.to_string().contains("size limit") => {
+                    return Err("too large when compiled; lengths are cheaper as `minLength` and `maxLength`".into());
+                }
                 Err(error) => return Err(error.to_string()),
             }
         }
@@ -47,7 +51,7 @@ impl Pattern {
 
     /// What `matches` costs.
     pub(super) fn steps(&self, text: &str) -> usize {
-        (text.len() + 1).saturating_mul(self.weight)
+        (text.chars().count() + 1).saturating_mul(self.weight)
     }
 
     pub(super) fn as_str(&self) -> &str {
@@ -62,7 +66,16 @@ fn rewrite(pattern: &str) -> Result<String, String> {
     let mut in_class = false;
     while let Some(letter) = letters.next() {
         match letter {
-            '\\' => escape(letters.next(), letters.peek().copied(), in_class, &mut out)?,
+            '\\' => {
+                let letter = letters.next();
+                match letters.peek().copied() {
+                    Some(control) if letter == Some('c') && control.is_ascii_alphabetic() => {
+                        letters.next();
+                        out.push_str(&format!(r"\x{:02x}", u32::from(control) % 32));
+                    }
+                    next => escape(letter, next, in_class, &mut out)?,
+                }
+            }
             '[' if in_class => out.push_str("\\["),
             '[' => {
                 out.push('[');
@@ -129,7 +142,10 @@ fn escape(letter: Option<char>, next: Option<char>, in_class: bool, out: &mut St
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::schema::Schema;
 
     #[test]
     fn a_pattern_means_what_it_means_in_ecma_262() {
@@ -153,6 +169,7 @@ mod tests {
             (r"^\<\>\/\-$", "<>/-", "/-"),
             (r"^\u00e9\x41\u{1F600}$", "éA😀", "e"),
             (r"^\0$", "\0", "0"),
+            (r"^\cC$", "\u{3}", "C"),
             ("^(?<year>[0-9]{4})-(?:0[1-9]|1[0-2])$", "2026-11", "2026-13"),
             ("a$", "a", "a\n"),
         ] {
@@ -177,7 +194,7 @@ mod tests {
             (r"a\", "backslash"),
             ("(", "group"),
             ("a{2,1}", "repetition"),
-            ("(a{1000}){1000}", "size"),
+            ("(a{1000}){1000}", "too large"),
         ] {
             let error = Pattern::new(pattern).unwrap_err();
             assert!(error.contains(words), "{pattern}: {error}");
@@ -188,6 +205,27 @@ mod tests {
     fn larger_patterns_cost_more() {
         let weight = |pattern: &str| Pattern::new(pattern).unwrap().weight;
         assert_eq!(weight("^[a-z0-9_]+$"), 1);
-        assert!(weight("^(?:a?){500}$") >= 16);
+        // A text of a thousand characters still fits into what a check may cost.
+        assert!((16..100).contains(&weight("^.{1,1000}$")));
+    }
+
+    #[test]
+    fn f37_patterns_of_texts_and_of_names_are_checked_within_the_budget_of_steps() {
+        let spent = "too large to be checked (more than 100000 steps); send less at once";
+        for (schema, value, fault) in [
+            (json!({"pattern": "^[a-z]+$"}), json!("ab"), None),
+            (json!({"pattern": "^[a-z]+$"}), json!("A1"), Some("expected a match of /^[a-z]+$/, got \"A1\"")),
+            (json!({"patternProperties": {"^n": {"type": "number"}}}), json!({"n1": 1, "x": "y"}), None),
+            (
+                json!({"patternProperties": {"^n": {"type": "number"}}}),
+                json!({"n": "1"}),
+                Some("`n`: expected number, got \"1\""),
+            ),
+            (json!({"pattern": "^(a?){50}$"}), "a".repeat(49).into(), None),
+            (json!({"pattern": "^(a?){50}$"}), "a".repeat(50_000).into(), Some(spent)),
+        ] {
+            let checked = Schema::compile(&schema).unwrap().check(&value);
+            assert_eq!(checked.err().as_deref(), fault, "{schema}");
+        }
     }
 }

@@ -20,11 +20,11 @@ impl Place<'_> {
     /// "`rules[2].chain`: " and the message; the root has no name.
     pub(super) fn sentence(&self, message: &str) -> String {
         let (path, what) = match self {
-            Place::Root => return cut(message, SENTENCE_BYTES_MAX),
+            Place::Root => return printable(message),
             Place::Name(above, name) => (Place::Member(above, name).path(), " (its name)"),
             _ => (self.path(), ""),
         };
-        cut(&format!("`{path}`{what}: {message}"), SENTENCE_BYTES_MAX)
+        printable(&format!("`{path}`{what}: {message}"))
     }
 
     pub(super) fn is_root(&self) -> bool {
@@ -57,6 +57,12 @@ impl Place<'_> {
     }
 }
 
+/// Cut, and without the control characters that JSON does not escape; it may go to a log.
+fn printable(sentence: &str) -> String {
+    let sentence = cut(sentence, SENTENCE_BYTES_MAX);
+    if sentence.contains(char::is_control) { sentence.replace(char::is_control, "?") } else { sentence }
+}
+
 /// Whether a name can stand in a path as it is.
 fn is_plain(name: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'$');
@@ -68,7 +74,11 @@ pub(super) fn cut(text: &str, bytes_max: usize) -> String {
     if text.len() <= bytes_max {
         return text.to_owned();
     }
-    format!("{}…", crate::jsonrpc::prefix(text, bytes_max.saturating_sub('…'.len_utf8())))
+    let mut end = bytes_max.saturating_sub('…'.len_utf8());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}…", &text[..end])
 }
 
 /// A value as JSON, if it is short; else its beginning, or what it is.

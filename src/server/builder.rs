@@ -172,6 +172,12 @@ impl Builder {
         self
     }
 
+    /// Does not offer log messages, for servers whose handlers send none; [`RequestContext::log`] does nothing then.
+    pub fn without_logging(mut self) -> Builder {
+        self.features.is_silent = true;
+        self
+    }
+
     /// Offers an extension of the protocol, by its id (`example.com/name`) and its settings, an object. What clients
     /// have of it, [`RequestContext::extension`] says.
     pub fn extension(mut self, id: impl Into<String>, settings: serde_json::Value) -> Builder {

@@ -3,7 +3,6 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::Desk;
@@ -19,6 +18,7 @@ use crate::mcp::compat::{Outcome, Writer};
 use crate::mcp::level::Level;
 use crate::mcp::meta::Meta;
 use crate::mcp::peer::{Introduction, Peer};
+use crate::members::{self, Members};
 use crate::method::Method;
 use crate::questions::{Answer, Questions};
 use crate::resources::read_uri;
@@ -110,7 +110,7 @@ impl Desk<'_> {
             Some(session) => Asker {
                 session: Some(key),
                 peer: session.peer.clone(),
-                log_level: Some(session.log_level.clone()),
+                log_level: Some(session.log_level.clone()).filter(|_| !self.policy.features.is_silent),
                 questions: Some(session.questions.clone()),
                 initialized: session.initialized,
             },
@@ -262,14 +262,14 @@ impl Desk<'_> {
 
     /// F-150 … F-156: the request stays open, and changes are told on its stream.
     fn listen(&mut self, params: Option<&RawValue>, cx: &RequestContext) -> Begun {
-        #[derive(Deserialize)]
-        struct Params {
-            notifications: Filter,
-        }
-        let params = params.map_or("{}", RawValue::get);
-        let mut filter = match serde_json::from_str(params) {
-            Ok(Params { notifications }) => notifications,
-            Err(error) => return Outcome::Error(Error::invalid_params(format!("params: {error}"))).into(),
+        let notifications = Members::of(params).and_then(|members| members.object("notifications"));
+        let filter = notifications.and_then(|notifications| match notifications {
+            Some(members) => Filter::read(&members),
+            None => Err(members::wrong("notifications", "an object", None)),
+        });
+        let mut filter = match filter {
+            Ok(filter) => filter,
+            Err(error) => return Outcome::Error(error).into(),
         };
         let (limits, features, listeners) =
             (&self.services.common.limits, &self.policy.features, &self.services.listeners);
@@ -312,15 +312,11 @@ impl Desk<'_> {
 
     /// An answer to a question of ours.
     fn response(&mut self, key: SessionKey, id: &RequestId, outcome: Result<&RawValue, &RawValue>) {
-        #[derive(Deserialize)]
-        struct Fault {
-            message: String,
-        }
         let answer = match outcome {
             Ok(result) => Answer::Result(serde_json::from_str(result.get()).unwrap_or_default()),
             Err(error) => {
-                let fault: Option<Fault> = serde_json::from_str(error.get()).ok();
-                Answer::Error(fault.map_or_else(String::new, |fault| jsonrpc::prefix(&fault.message, 300).to_owned()))
+                let words = Members::read(error).and_then(|error| error.text("message").ok().flatten());
+                Answer::Error(jsonrpc::prefix(&words.unwrap_or_default(), 300).to_owned())
             }
         };
         let Some(session) = self.table.get(key) else { return };
@@ -331,14 +327,8 @@ impl Desk<'_> {
 
     /// Cancels the one call that is meant; if two could be meant, none (S-45, P01).
     fn cancelled(&mut self, key: SessionKey, params: Option<&RawValue>) {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Params<'a> {
-            #[serde(borrow)]
-            request_id: &'a RawValue,
-        }
-        let params = params.and_then(|params| serde_json::from_str::<Params<'_>>(params.get()).ok());
-        let Some(id) = params.and_then(|params| RequestId::read(params.request_id)) else { return };
+        let id = Members::of(params).ok().and_then(|members| members.get("requestId")).and_then(RequestId::read);
+        let Some(id) = id else { return };
         let Some(session) = self.table.get(key) else { return };
         let mut meant = session.running.iter().filter(|running| running.id == id);
         match (meant.next(), meant.next()) {
@@ -360,12 +350,9 @@ fn empty(cx: &RequestContext) -> Outcome {
 }
 
 fn set_level(asker: &Asker, params: Option<&RawValue>) -> Result<(), Error> {
-    #[derive(Deserialize)]
-    struct Params {
-        level: Level,
-    }
-    let params = params.map_or("{}", RawValue::get);
-    let Params { level } = serde_json::from_str(params).map_err(|e| Error::invalid_params(format!("params: {e}")))?;
+    let members = Members::of(params)?;
+    let named = members.required("level")?;
+    let level = Level::named(&named).ok_or_else(|| members::wrong("level", Level::NAMES, members.get("level")))?;
     if let Some(least) = &asker.log_level {
         least.set(level);
     }

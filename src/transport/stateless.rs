@@ -1,10 +1,10 @@
 //! Revision 2026-07-28 (T-1 … T-30): every request stands alone, with its own envelope. No session is looked up, none
 //! is opened, and nothing of an earlier request counts.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::rc::Rc;
 
-use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
@@ -16,9 +16,9 @@ use crate::http::head::Head;
 use crate::http::response::Rejection;
 use crate::jsonrpc::{Error, HEADER_MISMATCH, INVALID_PARAMS, METHOD_NOT_FOUND, UNSUPPORTED_VERSION};
 use crate::mcp::capability::Capabilities;
-use crate::mcp::level::Level;
 use crate::mcp::meta::{Claim, Meta};
 use crate::mcp::peer::{ClientInfo, Peer, Principal};
+use crate::members::Members;
 use crate::method::Method;
 use crate::mirror;
 use crate::revision::{Named, Revision};
@@ -29,7 +29,6 @@ struct Envelope {
     revision: Revision,
     capabilities: Capabilities,
     client: ClientInfo,
-    log_level: Option<Level>,
 }
 
 impl Desk<'_> {
@@ -61,7 +60,10 @@ impl Desk<'_> {
             client: envelope.client,
             capabilities: envelope.capabilities,
         };
-        let log_level = envelope.log_level.map(|level| Rc::new(Cell::new(level)));
+        // T-19: from here on what is wrong is said in band.
+        let in_band = |error: Error| of(Rejection { status: 200, ..error.into() });
+        let log_level = meta.log_level().map_err(in_band)?.filter(|_| !self.policy.features.is_silent);
+        let log_level = log_level.map(|level| Rc::new(Cell::new(level)));
         let asker = Asker { session: None, peer: Rc::new(peer), log_level, questions: None, initialized: true };
         let bytes =
             if method == Method::Listen { LISTEN_ANSWER_BYTES } else { self.services.common.limits.result_bytes_max };
@@ -109,24 +111,18 @@ fn envelope(head: &Head<'_>, request: &Request<'_>, meta: &Meta<'_>) -> Result<E
         }
     }
     let Named::Stateless(revision) = Revision::named(&version) else { return Err(unsupported(&version)) };
-    let log_level = match meta.log_level {
-        None => None,
-        Some(raw) => Some(serde_json::from_str(raw.get()).map_err(|_| {
-            Error::invalid_params("io.modelcontextprotocol/logLevel: expected debug, info, notice, warning, error, critical, alert or emergency")
-        })?),
-    };
-    Ok(Envelope { revision, capabilities, client, log_level })
+    Ok(Envelope { revision, capabilities, client })
 }
 
 /// T-12, T-22: what the client says of itself.
 fn declared(meta: &Meta<'_>) -> Result<(Capabilities, ClientInfo), Error> {
-    let Some(capabilities) = meta.capabilities else { return Err(no_envelope(meta)) };
-    if meta.version.is_none() {
+    let Some(capabilities) = meta.capabilities() else { return Err(no_envelope(meta)) };
+    if meta.version().is_none() {
         return Err(no_envelope(meta));
     }
     let capabilities = Capabilities::read(capabilities)
         .ok_or_else(|| bad_envelope("io.modelcontextprotocol/clientCapabilities", "an object"))?;
-    let client = match meta.client_info {
+    let client = match meta.client_info() {
         None => ClientInfo::default(),
         Some(raw) => ClientInfo::read(raw)
             .ok_or_else(|| bad_envelope("io.modelcontextprotocol/clientInfo", "an object with name and version"))?,
@@ -137,8 +133,8 @@ fn declared(meta: &Meta<'_>) -> Result<(Capabilities, ClientInfo), Error> {
 /// The error for a request whose envelope is not whole, naming what is missing.
 fn no_envelope(meta: &Meta<'_>) -> Error {
     let keys = [
-        ("io.modelcontextprotocol/protocolVersion", meta.version.is_none()),
-        ("io.modelcontextprotocol/clientCapabilities", meta.capabilities.is_none()),
+        ("io.modelcontextprotocol/protocolVersion", meta.version().is_none()),
+        ("io.modelcontextprotocol/clientCapabilities", meta.capabilities().is_none()),
     ];
     let missing: Vec<_> = keys.iter().filter(|(_, is_missing)| *is_missing).map(|(key, _)| *key).collect();
     Error::new(INVALID_PARAMS, format!("params._meta: {} missing", missing.join(" and ")))
@@ -157,24 +153,14 @@ fn unsupported(requested: &str) -> Error {
 }
 
 /// T-15: what `Mcp-Name` mirrors; none where there is nothing, or nothing that could be compared.
-fn named_target(method: &str, params: Option<&RawValue>) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Params<'a> {
-        #[serde(borrow)]
-        name: Option<&'a RawValue>,
-        #[serde(borrow)]
-        uri: Option<&'a RawValue>,
-        #[serde(borrow, rename = "taskId")]
-        task_id: Option<&'a RawValue>,
-    }
-    let params: Params<'_> = serde_json::from_str(params?.get()).ok()?;
-    let target = match method {
-        "tools/call" | "prompts/get" => params.name,
-        "resources/read" => params.uri,
-        "tasks/get" | "tasks/update" | "tasks/cancel" => params.task_id,
-        _ => None,
+fn named_target<'a>(method: &str, params: Option<&'a RawValue>) -> Option<Cow<'a, str>> {
+    let member = match method {
+        "tools/call" | "prompts/get" => "name",
+        "resources/read" => "uri",
+        "tasks/get" | "tasks/update" | "tasks/cancel" => "taskId",
+        _ => return None,
     };
-    serde_json::from_str(target?.get()).ok()
+    Members::of(params).ok()?.text(member).ok()?
 }
 
 /// What the classification refuses, in words.

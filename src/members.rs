@@ -1,0 +1,138 @@
+//! The members of a small object, as they stand in the text: params, `_meta`, and what is in them.
+//!
+//! One reader for all of them, in place of a type for each: it names what is wrong in the words of the one who must
+//! mend it, and what nobody asks for is never looked at (F-3).
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::jsonrpc::{Error, prefix, read_string};
+
+/// The members of an object. Borrows from the text.
+#[derive(Default)]
+pub(crate) struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'a> Members<'a> {
+    /// The params of a request; absent ones are empty (X-40).
+    ///
+    /// # Errors
+    /// −32602 if they are no object.
+    pub(crate) fn of(params: Option<&'a RawValue>) -> Result<Members<'a>, Error> {
+        match params {
+            None => Ok(Members::default()),
+            Some(raw) => Members::read(raw).ok_or_else(|| Error::invalid_params("params: expected an object")),
+        }
+    }
+
+    /// The members of `raw`, if it is an object.
+    pub(crate) fn read(raw: &'a RawValue) -> Option<Members<'a>> {
+        serde_json::from_str(raw.get()).ok()
+    }
+
+    /// A member; one that is `null` is not there.
+    pub(crate) fn get(&self, name: &str) -> Option<&'a RawValue> {
+        let found = self.0.iter().find(|(key, _)| key == name)?;
+        Some(found.1).filter(|raw| raw.get() != "null")
+    }
+
+    /// A member that is an object itself.
+    pub(crate) fn object(&self, name: &str) -> Result<Option<Members<'a>>, Error> {
+        let Some(raw) = self.get(name) else { return Ok(None) };
+        Members::read(raw).map(Some).ok_or_else(|| wrong(name, "an object", Some(raw)))
+    }
+
+    /// A member that is text.
+    pub(crate) fn text(&self, name: &str) -> Result<Option<Cow<'a, str>>, Error> {
+        let Some(raw) = self.get(name) else { return Ok(None) };
+        read_string(raw).map(Some).ok_or_else(|| wrong(name, "a string", Some(raw)))
+    }
+
+    /// A member that is text and must be there.
+    pub(crate) fn required(&self, name: &str) -> Result<Cow<'a, str>, Error> {
+        self.text(name)?.ok_or_else(|| wrong(name, "a string", None))
+    }
+
+    /// Name and value of each.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
+        self.0.iter().map(|(key, raw)| (&**key, *raw))
+    }
+}
+
+/// The error for a member that is not what it should be.
+pub(crate) fn wrong(name: &str, expected: &str, got: Option<&RawValue>) -> Error {
+    let name = prefix(name, 64);
+    Error::invalid_params(match got {
+        Some(raw) => format!("`{name}`: expected {expected}, got {}", prefix(raw.get(), 64)),
+        None => format!("`{name}`: missing; expected {expected}"),
+    })
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Members<'a>, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Vec<(Cow<'de, str>, &'de RawValue)>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::with_capacity(4);
+                while let Some(Key(key)) = map.next_key()? {
+                    members.push((key, map.next_value()?));
+                }
+                Ok(members)
+            }
+        }
+        from.deserialize_map(Reader).map(Members)
+    }
+}
+
+/// A key, borrowed if it has no escapes.
+struct Key<'a>(Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Key<'a> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Key<'a>, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Cow<'de, str>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a key")
+            }
+
+            fn visit_borrowed_str<E>(self, key: &'de str) -> Result<Cow<'de, str>, E> {
+                Ok(key.into())
+            }
+
+            fn visit_str<E>(self, key: &str) -> Result<Cow<'de, str>, E> {
+                Ok(key.to_owned().into())
+            }
+        }
+        from.deserialize_str(Reader).map(Key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_are_read_as_they_stand_and_errors_name_what_was_expected() {
+        let raw: &RawValue = serde_json::from_str(r#"{"a":"x","\u0062":"\n","c":null,"d":[1],"e":{"f":2}}"#).unwrap();
+        let members = Members::of(Some(raw)).unwrap();
+        assert_eq!((&*members.required("a").unwrap(), &*members.required("b").unwrap()), ("x", "\n"));
+        assert!(members.text("c").unwrap().is_none() && members.get("z").is_none());
+        assert_eq!(members.required("c").unwrap_err().message, "`c`: missing; expected a string");
+        assert_eq!(members.required("d").unwrap_err().message, "`d`: expected a string, got [1]");
+        assert_eq!(members.object("e").unwrap().unwrap().get("f").unwrap().get(), "2");
+        assert!(members.object("a").is_err());
+        let array: &RawValue = serde_json::from_str("[1]").unwrap();
+        assert_eq!(Members::of(Some(array)).err().unwrap().message, "params: expected an object");
+        assert_eq!(Members::of(None).unwrap().iter().count(), 0);
+    }
+}
