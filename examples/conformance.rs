@@ -29,7 +29,7 @@ mod tools;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use portcullis::{Builder, Limits, Tool};
+use portcullis::{Builder, Handle, Limits, Tool};
 
 /// A picture: one pixel.
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x02\0\0\0\x90wS\xde\
@@ -41,7 +41,7 @@ fn tool(name: &str, what: &str) -> Tool {
 }
 
 /// Registers everything. The lists keep the order: `test_simple_text`, which needs nothing, comes first.
-fn register(builder: Builder, _limits: &Limits) -> Builder {
+fn register(builder: Builder, _: &Limits, handle: &Handle) -> Builder {
     let builder = builder
         .title("Conformance fixtures")
         .instructions("Every tool here is a test; none does anything of use.")
@@ -50,7 +50,7 @@ fn register(builder: Builder, _limits: &Limits) -> Builder {
     let builder = asking::register(builder);
     let builder = prompts::register(builder);
     let builder = resources::register(builder);
-    changes::register(builder)
+    changes::register(builder, handle)
 }
 
 fn main() -> ExitCode {

@@ -12,7 +12,7 @@ mod options;
 #[path = "../src/bin/portcullis/serve.rs"]
 mod serve;
 
-use portcullis::{Builder, CallError, Limits, RequestContext, Tool};
+use portcullis::{Builder, CallError, Handle, Limits, RequestContext, Tool};
 use serde::Deserialize;
 use serde_json::{Number, json};
 use std::process::ExitCode;
@@ -70,7 +70,7 @@ async fn slow(cx: RequestContext, args: Slow) -> Result<String, CallError> {
 }
 
 /// Declares the three tools, each with a small schema.
-fn register(builder: Builder, _limits: &Limits) -> Builder {
+fn register(builder: Builder, _: &Limits, _: &Handle) -> Builder {
     let number = json!({ "type": "number" });
     let text = json!({ "type": "string" });
     let object = |properties: serde_json::Value, required: &[&str]| json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false });

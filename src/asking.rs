@@ -6,7 +6,7 @@
 //! arguments, so that it opens nothing else.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
@@ -36,15 +36,15 @@ pub(crate) struct Rounds {
     answers: Map<String, Value>,
     /// The answers that the handler has looked at in this round; only these go on to the next.
     used: RefCell<BTreeSet<String>>,
-    wanted: RefCell<Map<String, Value>>,
+    /// Key and question, as JSON.
+    wanted: RefCell<BTreeMap<String, String>>,
     is_retry: bool,
 }
 
 /// What a request state belongs to.
 struct About {
-    principal: String,
     method: &'static str,
-    target: Box<str>,
+    target: Rc<str>,
     /// As they came; compared as what they mean.
     arguments: Box<str>,
 }
@@ -65,12 +65,11 @@ impl Rounds {
         services: &Services,
         principal: &Principal,
         method: &'static str,
-        target: &str,
+        target: &Rc<str>,
         arguments: &str,
-        params: Option<&RawValue>,
+        params: &Members<'_>,
     ) -> Result<Rounds, Error> {
-        let about =
-            About { principal: principal.binding(), method, target: target.into(), arguments: arguments.into() };
+        let about = About { method, target: target.clone(), arguments: arguments.into() };
         let mut rounds = Rounds {
             about,
             round: 0,
@@ -79,28 +78,18 @@ impl Rounds {
             wanted: RefCell::default(),
             is_retry: false,
         };
-        let text = params.map_or("{}", RawValue::get);
-        // Most requests are no retry, and the parse below is not free. Keys may be written with escapes.
-        if !text.contains("inputResponses") && !text.contains("requestState") && !text.contains("\\u") {
-            return Ok(rounds);
-        }
-        let members = Members::of(params)?;
-        if let Some(sealed) = members.text("requestState")? {
-            let state = rounds.about.open(services, &sealed).ok_or_else(|| {
+        if let Some(sealed) = params.text("requestState")? {
+            let state = rounds.about.open(services, principal, &sealed).ok_or_else(|| {
                 Error::invalid_params("Invalid or expired requestState; send the request again without it")
                     .with_data(json!({ "reason": "invalid_request_state" }))
             })?;
             (rounds.round, rounds.answers, rounds.is_retry) = (state.round, state.answers, true);
         }
-        if let Some(answers) = members.object("inputResponses")? {
+        if let Some(answers) = params.object("inputResponses")? {
             let read =
                 |(key, answer): (&str, &RawValue)| Some((key.to_owned(), serde_json::from_str(answer.get()).ok()?));
             rounds.answers.extend(answers.iter().filter_map(read));
             rounds.is_retry = true;
-        }
-        if rounds.round >= services.common.limits.rounds_max {
-            let words = format!("asked {} times already (limit rounds_max); send the request anew", rounds.round);
-            return Err(Error::invalid_params(words));
         }
         Ok(rounds)
     }
@@ -113,8 +102,9 @@ impl Rounds {
     }
 
     /// Asks: the call will end with this question.
-    pub(crate) fn want(&self, key: &str, method: &str, params: Value) {
-        self.wanted.borrow_mut().insert(key.to_owned(), json!({ "method": method, "params": params }));
+    pub(crate) fn want(&self, key: &str, method: &str, params: &str) {
+        let question = format!("{{\"method\":{},\"params\":{params}}}", json!(method));
+        self.wanted.borrow_mut().insert(key.to_owned(), question);
     }
 
     /// Has the handler asked something that is not answered?
@@ -127,12 +117,16 @@ impl Rounds {
         self.is_retry
     }
 
-    /// The end of this round.
-    pub(crate) fn required(&self, services: &Services) -> Outcome {
+    /// The end of this round: what was asked, or that enough has been.
+    pub(crate) fn required(&self, services: &Services, principal: &Principal) -> Outcome {
+        if self.round >= services.common.limits.rounds_max {
+            let words = format!("asked {} times already (limit rounds_max); send the request anew", self.round);
+            return Outcome::Error(Error::invalid_params(words));
+        }
         let used = self.used.borrow();
         let answers = self.answers.iter().filter(|(key, _)| used.contains(*key));
         let answers = answers.map(|(key, answer)| (key.clone(), answer.clone())).collect();
-        let state = self.about.seal(services, &State { round: self.round + 1, answers });
+        let state = self.about.seal(services, principal, &State { round: self.round + 1, answers });
         Outcome::InputRequired { requests: self.wanted.take(), state }
     }
 }
@@ -146,16 +140,18 @@ impl About {
         Sha256::digest(meaning.to_string().as_bytes()).into()
     }
 
-    fn seal(&self, services: &Services, state: &State) -> String {
+    fn seal(&self, services: &Services, principal: &Principal, state: &State) -> String {
         let mut text = Vec::new();
         crate::jsonrpc::write_json(&mut text, state);
-        let bound = [self.principal.as_bytes(), self.method.as_bytes(), self.target.as_bytes(), &self.digest()];
+        let principal = principal.binding();
+        let bound = [principal.as_bytes(), self.method.as_bytes(), self.target.as_bytes(), &self.digest()];
         let expires = services.clock.wall_seconds() + services.common.limits.state_wait.as_secs();
         services.seal.seal(PURPOSE, &bound, expires, &text, services.nonce())
     }
 
-    fn open(&self, services: &Services, sealed: &str) -> Option<State> {
-        let bound = [self.principal.as_bytes(), self.method.as_bytes(), self.target.as_bytes(), &self.digest()];
+    fn open(&self, services: &Services, principal: &Principal, sealed: &str) -> Option<State> {
+        let principal = principal.binding();
+        let bound = [principal.as_bytes(), self.method.as_bytes(), self.target.as_bytes(), &self.digest()];
         let text = services.seal.open(PURPOSE, &bound, services.clock.wall_seconds(), sealed)?;
         serde_json::from_slice(&text).ok()
     }

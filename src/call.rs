@@ -61,6 +61,13 @@ impl Call {
         Call { cx, method, tool: none, uncancellable: false, wait, started, work, beat: None, _room: room }
     }
 
+    /// Ends the call with `fault` before it has begun, unless a header is wrong, which is said first (T-18, T-19).
+    pub(crate) fn refuse(&mut self, fault: Error) {
+        if !matches!(&self.work, Work::Ready(Outcome::Error(error)) if error.code == jsonrpc::HEADER_MISMATCH) {
+            self.work = Work::Ready(Outcome::Error(fault));
+        }
+    }
+
     /// Runs on; ready when the answer is in the stream.
     pub(crate) fn poll(&mut self, task: &mut Context<'_>) -> Poll<CallEnd> {
         let mut at = self.started;

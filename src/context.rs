@@ -2,7 +2,7 @@
 
 mod ask;
 
-use std::cell::{Cell, OnceCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -34,6 +34,8 @@ pub(crate) struct Services {
     pub(crate) listeners: Rc<Listeners>,
     /// The server's `Implementation`, as JSON.
     pub(crate) server_info: Vec<u8>,
+    /// Everybody gets the same answers: clients may share what they keep, where the server says so.
+    pub(crate) same_for_all: bool,
 }
 
 impl Services {
@@ -74,6 +76,8 @@ struct Inner {
     token: Option<Box<str>>,
     /// How the client is asked; set before the handler runs.
     asking: OnceCell<Asking>,
+    /// Questions that its client has not answered yet.
+    asked: RefCell<Vec<RequestId>>,
     progress: Cell<Option<f64>>,
     last: LastProgress,
     cancelled: OnceCell<CancelFlag>,
@@ -115,6 +119,7 @@ impl RequestContext {
             log_level,
             token,
             asking: OnceCell::new(),
+            asked: RefCell::default(),
             progress: Cell::new(None),
             last: LastProgress::default(),
             cancelled: OnceCell::new(),
@@ -278,7 +283,9 @@ impl RequestContext {
     /// How the call ends if its handler has asked something that its client must answer first.
     pub(crate) fn input_required(&self) -> Option<Outcome> {
         match self.0.asking.get() {
-            Some(Asking::Rounds(rounds)) if rounds.wants_input() => Some(rounds.required(&self.0.services)),
+            Some(Asking::Rounds(rounds)) if rounds.wants_input() => {
+                Some(rounds.required(&self.0.services, &self.0.peer.principal))
+            }
             _ => None,
         }
     }
@@ -286,11 +293,15 @@ impl RequestContext {
     /// What stands around the call's result.
     pub(crate) fn envelope(&self) -> Envelope<'_> {
         let is_private = matches!(self.0.asking.get(), Some(Asking::Rounds(rounds)) if rounds.is_retry());
-        Envelope { revision: self.0.peer.revision, server_info: &self.0.services.server_info, is_private }
+        let same_for_all = self.0.services.same_for_all;
+        Envelope { revision: self.0.peer.revision, server_info: &self.0.services.server_info, is_private, same_for_all }
     }
 
-    /// The call is dropped before its end.
+    /// The call is dropped before its end: nobody waits for what it asked, and work on other threads is told.
     pub(crate) fn set_cancelled(&self) {
+        for question in self.0.asked.take() {
+            self.withdraw(&question);
+        }
         if let Some(flag) = self.0.cancelled.get() {
             flag.0.store(true, Ordering::Release);
         }

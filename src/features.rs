@@ -5,7 +5,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
-use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use crate::access::{Access, Item};
@@ -20,6 +19,7 @@ use crate::mcp::compat::{Outcome, Writer};
 use crate::mcp::describe::Cache;
 use crate::mcp::peer::Principal;
 use crate::mcp::result::{CallError, Completion};
+use crate::members::Members;
 use crate::mirror;
 use crate::prompts::{Blank, Completions, GetParams, Prompts, read_completion};
 use crate::resources::{self, Resources};
@@ -130,9 +130,10 @@ impl Features {
         self.access.as_ref().is_none_or(|access| access.may_use(principal, item))
     }
 
-    /// Hints for whoever keeps a list. What depends on who asks is never public (B-18).
-    fn list_cache(&self) -> Cache {
-        Cache { public: self.cache.public && self.access.is_none(), ..self.cache }
+    /// May `principal` hear of a change of `uri`? Not if it is there for others only (F-154).
+    pub(crate) fn may_hear(&self, principal: &Principal, uri: &str) -> bool {
+        self.resources.find(uri, |item| self.may_use(principal, item)).is_ok()
+            || self.resources.find(uri, |_| true).is_err()
     }
 
     /// The result of `server/discover` (F-20).
@@ -153,7 +154,7 @@ impl Features {
         &self,
         name: &'static str,
         entries: &[L],
-        params: Option<&RawValue>,
+        params: &Members<'_>,
         cx: &RequestContext,
     ) -> Begun {
         let (services, principal) = (cx.services(), cx.principal());
@@ -173,7 +174,7 @@ impl Features {
                 after: after.as_deref(),
                 items_max: services.common.limits.page_items_max,
                 revision: cx.peer().revision,
-                cache: self.list_cache(),
+                cache: self.cache,
             };
             let writer = Writer::new(&mut text, cx.envelope(), "complete");
             let may_use = |item: Item<'_>| self.may_use(principal, item);
@@ -186,7 +187,7 @@ impl Features {
     }
 
     /// `tools/call`.
-    pub(crate) fn call(&self, params: Option<&RawValue>, mirrored: Mirrored<'_>, cx: &RequestContext) -> Begun {
+    pub(crate) fn call(&self, params: &Members<'_>, mirrored: Mirrored<'_>, cx: &RequestContext) -> Begun {
         let found = CallParams::read(params).and_then(|call| {
             let may_use = |item: Item<'_>| self.may_use(cx.principal(), item);
             self.tools.find(&call.name, may_use).map(|entry| (call, entry))
@@ -221,10 +222,10 @@ impl Features {
     }
 
     /// `resources/read`.
-    pub(crate) fn read(&self, params: Option<&RawValue>, cx: &RequestContext) -> Begun {
+    pub(crate) fn read(&self, params: &Members<'_>, cx: &RequestContext) -> Begun {
         let begin = || {
             let uri = resources::read_uri(params)?;
-            self.ask_by_rounds(cx, "resources/read", &uri, "", params)?;
+            self.ask_by_rounds(cx, "resources/read", &uri.as_str().into(), "", params)?;
             let found = self.resources.find(&uri, |item| self.may_use(cx.principal(), item));
             Ok(found.map(|found| found.future(cx.clone())))
         };
@@ -241,19 +242,19 @@ impl Features {
     }
 
     /// `prompts/get`.
-    pub(crate) fn prompt(&self, params: Option<&RawValue>, cx: &RequestContext) -> Begun {
+    pub(crate) fn prompt(&self, params: &Members<'_>, cx: &RequestContext) -> Begun {
         let begin = || {
             let get = GetParams::read(params)?;
             let entry = self.prompts.find(&get.name, |item| self.may_use(cx.principal(), item))?;
             let arguments = json!(get.arguments()).to_string();
-            self.ask_by_rounds(cx, "prompts/get", &get.name, &arguments, params)?;
+            self.ask_by_rounds(cx, "prompts/get", &get.name.as_str().into(), &arguments, params)?;
             Ok(entry.future(cx.clone(), get))
         };
         begun(begin(), cx)
     }
 
     /// `completion/complete`.
-    pub(crate) fn complete(&self, params: Option<&RawValue>, cx: &RequestContext) -> Begun {
+    pub(crate) fn complete(&self, params: &Members<'_>, cx: &RequestContext) -> Begun {
         let begin = || {
             let (blank, request) = read_completion(params)?;
             if !self.is_blank(&blank, cx) {
@@ -286,9 +287,9 @@ impl Features {
         &self,
         cx: &RequestContext,
         method: &'static str,
-        target: &str,
+        target: &Rc<str>,
         arguments: &str,
-        params: Option<&RawValue>,
+        params: &Members<'_>,
     ) -> Result<(), Error> {
         if cx.peer().revision.is_stateless() {
             let rounds = Rounds::read(cx.services(), cx.principal(), method, target, arguments, params)?;
@@ -313,6 +314,9 @@ fn missing(needs: &[ClientCapability], cx: &RequestContext) -> Option<ClientCapa
     needs.iter().copied().find(|need| !cx.can(*need))
 }
 
+/// Beyond this not every reader of JSON and headers sees the same number (V-5).
+const INTEGER_MAX: f64 = 9_007_199_254_740_991.0;
+
 /// V-3 … V-6: every argument that is mirrored says in its header what it says in the body.
 fn check_mirrored(entry: &tools::Entry, mirrored: &[(&str, &str)], arguments: &Value) -> Result<(), Error> {
     let mismatch = |fault: String| Error::new(HEADER_MISMATCH, fault);
@@ -328,6 +332,10 @@ fn check_mirrored(entry: &tools::Entry, mirrored: &[(&str, &str)], arguments: &V
             Some(Value::String(text)) => mirror::Expected::String(text),
             Some(Value::Bool(yes)) => mirror::Expected::Boolean(*yes),
             Some(Value::Number(value)) => {
+                if value.as_f64().is_none_or(|value| value.abs() > INTEGER_MAX) {
+                    let name = param.path.join(".");
+                    return Err(Error::invalid_params(format!("`{name}`: expected an integer within ±(2^53 − 1)")));
+                }
                 number = value.to_string();
                 mirror::Expected::Integer(&number)
             }

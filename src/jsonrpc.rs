@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::door;
+use crate::members::Members;
 
 /// The id of a request: a string or a whole number of any size.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -69,11 +70,11 @@ pub(crate) enum Message<'a> {
     Request {
         id: RequestId,
         method: std::borrow::Cow<'a, str>,
-        params: Option<&'a RawValue>,
+        params: Params<'a>,
     },
     Notification {
         method: std::borrow::Cow<'a, str>,
-        params: Option<&'a RawValue>,
+        params: Params<'a>,
     },
     /// An answer to a request of ours: a result, or an error.
     Response {
@@ -81,6 +82,9 @@ pub(crate) enum Message<'a> {
         outcome: Result<&'a RawValue, &'a RawValue>,
     },
 }
+
+/// A message's params; absent ones and `null` are empty. The error is −32602: they are no object.
+pub(crate) type Params<'a> = Result<Members<'a>, Error>;
 
 /// What a body holds.
 #[derive(Debug)]
@@ -153,7 +157,7 @@ pub(crate) fn prefix(text: &str, bytes_max: usize) -> &str {
 /// The members of a message as they stand in the text. Every one of them present, if only as `null`,
 /// is `Some`: serde's own `Option` would make `"id": null` an absent id.
 #[derive(Deserialize)]
-struct Members<'a> {
+struct Envelope<'a> {
     #[serde(borrow, default, deserialize_with = "present")]
     jsonrpc: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "present")]
@@ -205,7 +209,7 @@ fn not_json(error: &serde_json::Error) -> Error {
 }
 
 fn message(text: &str) -> Result<Message<'_>, Error> {
-    let members: Members<'_> = serde_json::from_str(text).map_err(|error| match error.classify() {
+    let members: Envelope<'_> = serde_json::from_str(text).map_err(|error| match error.classify() {
         serde_json::error::Category::Data => Error::invalid_request("a message is a JSON object"),
         _ => not_json(&error),
     })?;
@@ -228,7 +232,10 @@ fn message(text: &str) -> Result<Message<'_>, Error> {
         };
     };
     let method = read_string(method).ok_or_else(|| Error::invalid_request("\"method\": expected a string"))?;
-    let params = members.params.filter(|raw| raw.get() != "null");
+    let params = match members.params.filter(|raw| raw.get() != "null") {
+        None => Ok(Members::default()),
+        Some(raw) => Members::read(raw).ok_or_else(|| Error::invalid_params("params: expected an object")),
+    };
     Ok(match id {
         Some(id) => Message::Request { id, method, params },
         None => Message::Notification { method, params },

@@ -2,7 +2,6 @@
 //! and is good on every instance with the same key.
 
 use serde_json::Map;
-use serde_json::value::RawValue;
 
 use crate::access::Item;
 use crate::jsonrpc::{Error, write_json};
@@ -21,8 +20,8 @@ pub(crate) trait Listed {
 }
 
 /// The cursor in the params of a list.
-pub(crate) fn cursor(params: Option<&RawValue>) -> Result<Option<String>, Error> {
-    Ok(Members::of(params)?.text("cursor")?.map(Into::into))
+pub(crate) fn cursor(params: &Members<'_>) -> Result<Option<String>, Error> {
+    Ok(params.text("cursor")?.map(Into::into))
 }
 
 /// The error for a cursor that is not ours, or not this one's.

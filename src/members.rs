@@ -12,21 +12,10 @@ use serde_json::value::RawValue;
 use crate::jsonrpc::{Error, prefix, read_string};
 
 /// The members of an object. Borrows from the text.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'a> Members<'a> {
-    /// The params of a request; absent ones are empty (X-40).
-    ///
-    /// # Errors
-    /// −32602 if they are no object.
-    pub(crate) fn of(params: Option<&'a RawValue>) -> Result<Members<'a>, Error> {
-        match params {
-            None => Ok(Members::default()),
-            Some(raw) => Members::read(raw).ok_or_else(|| Error::invalid_params("params: expected an object")),
-        }
-    }
-
     /// The members of `raw`, if it is an object.
     pub(crate) fn read(raw: &'a RawValue) -> Option<Members<'a>> {
         serde_json::from_str(raw.get()).ok()
@@ -124,7 +113,7 @@ mod tests {
     #[test]
     fn members_are_read_as_they_stand_and_errors_name_what_was_expected() {
         let raw: &RawValue = serde_json::from_str(r#"{"a":"x","\u0062":"\n","c":null,"d":[1],"e":{"f":2}}"#).unwrap();
-        let members = Members::of(Some(raw)).unwrap();
+        let members = Members::read(raw).unwrap();
         assert_eq!((&*members.required("a").unwrap(), &*members.required("b").unwrap()), ("x", "\n"));
         assert!(members.text("c").unwrap().is_none() && members.get("z").is_none());
         assert_eq!(members.required("c").unwrap_err().message, "`c`: missing; expected a string");
@@ -132,7 +121,7 @@ mod tests {
         assert_eq!(members.object("e").unwrap().unwrap().get("f").unwrap().get(), "2");
         assert!(members.object("a").is_err());
         let array: &RawValue = serde_json::from_str("[1]").unwrap();
-        assert_eq!(Members::of(Some(array)).err().unwrap().message, "params: expected an object");
-        assert_eq!(Members::of(None).unwrap().iter().count(), 0);
+        assert!(Members::read(array).is_none());
+        assert_eq!(Members::default().iter().count(), 0);
     }
 }

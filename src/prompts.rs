@@ -4,9 +4,6 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::rc::Rc;
 
-use serde::de::DeserializeOwned;
-use serde_json::value::RawValue;
-
 use crate::access::Item;
 use crate::context::RequestContext;
 use crate::jsonrpc::{self, Error};
@@ -17,6 +14,7 @@ use crate::mcp::result::{CallError, Completion, PromptResult};
 use crate::members::{self, Members};
 use crate::revision::Revision;
 use crate::tools::CallFuture;
+use serde::de::DeserializeOwned;
 
 type Handler = Box<dyn Fn(RequestContext, serde_json::Value) -> Result<CallFuture, CallError>>;
 type Completer = Box<dyn Fn(RequestContext, CompletionRequest) -> CallFuture>;
@@ -87,9 +85,8 @@ impl GetParams {
         &self.arguments
     }
 
-    pub(crate) fn read(params: Option<&RawValue>) -> Result<GetParams, Error> {
-        let members = Members::of(params)?;
-        Ok(GetParams { name: members.required("name")?.into(), arguments: texts(&members)? })
+    pub(crate) fn read(params: &Members<'_>) -> Result<GetParams, Error> {
+        Ok(GetParams { name: params.required("name")?.into(), arguments: texts(params)? })
     }
 }
 
@@ -100,7 +97,7 @@ fn texts(members: &Members<'_>) -> Result<BTreeMap<String, String>, Error> {
 }
 
 impl Entry {
-    /// Makes the handler's future. Missing and unknown arguments are errors (F-52).
+    /// Makes the handler's future. A missing argument is an error (F-52); unknown ones are left out (F-3).
     pub(crate) fn future(&self, cx: RequestContext, params: GetParams) -> Result<CallFuture, CallError> {
         let known = &self.prompt.arguments;
         if let Some(missing) = known.iter().find(|known| known.required && !params.arguments.contains_key(&known.name))
@@ -162,18 +159,17 @@ impl Blank {
 }
 
 /// Reads the params of `completion/complete`: which blank, and what is in it.
-pub(crate) fn read_completion(params: Option<&RawValue>) -> Result<(Blank, CompletionRequest), Error> {
-    let members = Members::of(params)?;
+pub(crate) fn read_completion(params: &Members<'_>) -> Result<(Blank, CompletionRequest), Error> {
     let missing = |name: &str| members::wrong(name, "an object", None);
-    let reference = members.object("ref")?.ok_or_else(|| missing("ref"))?;
-    let argument = members.object("argument")?.ok_or_else(|| missing("argument"))?;
+    let reference = params.object("ref")?.ok_or_else(|| missing("ref"))?;
+    let argument = params.object("argument")?.ok_or_else(|| missing("argument"))?;
     let name = argument.required("name")?.into();
     let blank = match &*reference.required("type")? {
         "ref/prompt" => Blank::Prompt { prompt: reference.required("name")?.into(), argument: name },
         "ref/resource" => Blank::Template { uri_template: reference.required("uri")?.into(), variable: name },
         _ => return Err(members::wrong("type", "ref/prompt or ref/resource", reference.get("type"))),
     };
-    let arguments = texts(&members.object("context")?.unwrap_or_default())?;
+    let arguments = texts(&params.object("context")?.unwrap_or_default())?;
     Ok((blank, CompletionRequest { value: argument.required("value")?.into(), arguments }))
 }
 

@@ -3,8 +3,6 @@
 use std::future::Future;
 use std::rc::Rc;
 
-use serde_json::value::RawValue;
-
 use crate::access::Item;
 use crate::context::RequestContext;
 use crate::jsonrpc::{self, Error};
@@ -186,8 +184,8 @@ impl Found<'_> {
 }
 
 /// The `uri` of `resources/read`, `subscribe` and `unsubscribe`.
-pub(crate) fn read_uri(params: Option<&RawValue>) -> Result<String, Error> {
-    Members::of(params)?.required("uri").map(Into::into)
+pub(crate) fn read_uri(params: &Members<'_>) -> Result<String, Error> {
+    params.required("uri").map(Into::into)
 }
 
 impl Listed for Entry {

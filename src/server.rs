@@ -15,7 +15,6 @@ use smol::LocalExecutor;
 use smol::future::FutureExt;
 
 pub use self::builder::{BuildError, Builder};
-use crate::access::Item;
 use crate::budget::Budget;
 use crate::clock::{Clock, Instant, Sleep};
 use crate::context::Services;
@@ -86,6 +85,7 @@ impl Server {
             limits: self.limits.clone(),
         });
         let offload = Offload::new(self.limits.unblock_threads_max);
+        let same_for_all = self.policy.features.access.is_none();
         let services = Rc::new(Services {
             clock: self.clock,
             offload,
@@ -94,6 +94,7 @@ impl Server {
             seal: self.seal,
             listeners: Rc::default(),
             server_info: self.server_info,
+            same_for_all,
         });
         let shell = Shell::new(self.policy, services);
         log::info!(
@@ -181,6 +182,9 @@ fn obey(shell: &Rc<Shell>, command: Command) {
     match command {
         Command::Shutdown(_) | Command::Changed => {}
         Command::Tokens(tokens) => {
+            for listener in shell.services.listeners.all().iter().filter(|listener| !tokens.know(&listener.principal)) {
+                listener.end();
+            }
             let revoked = shell.table.borrow().keys(|session| !tokens.know(session.principal()));
             *shell.policy.tokens.borrow_mut() = Some(tokens);
             revoked.into_iter().for_each(|key| shell.end_session(key, Reason::Revoked));
@@ -200,7 +204,7 @@ fn tell(shell: &Shell, changes: &Changes) {
         changes.notifications(&filter, None).into_iter().for_each(|text| stream.notice(text));
     }
     for listener in shell.services.listeners.all() {
-        let may_hear = |uri: &str| shell.policy.features.may_use(&listener.principal, Item::Resource(uri));
+        let may_hear = |uri: &str| shell.policy.features.may_hear(&listener.principal, uri);
         let mut changes = changes.clone();
         changes.updated.retain(|uri| may_hear(uri));
         for text in changes.notifications(&listener.filter, Some(&listener.id)) {

@@ -18,7 +18,7 @@ use crate::mcp::describe::Tool;
 use crate::mcp::result::{CallError, CallResult};
 use crate::members::{self, Members};
 use crate::revision::Revision;
-use crate::schema::{HeaderParam, Schema, header_params};
+use crate::schema::{HeaderParam, Schema, header_params, make_whole};
 
 /// A handler's future. It need not be `Send`: everything runs on one thread.
 pub(crate) type CallFuture = std::pin::Pin<Box<dyn Future<Output = Result<Outcome, CallError>>>>;
@@ -53,12 +53,11 @@ pub(crate) struct CallParams<'a> {
 }
 
 impl<'a> CallParams<'a> {
-    pub(crate) fn read(params: Option<&'a RawValue>) -> Result<CallParams<'a>, Error> {
-        let members = Members::of(params)?;
-        let arguments = members.get("arguments");
+    pub(crate) fn read(params: &Members<'a>) -> Result<CallParams<'a>, Error> {
+        let arguments = params.get("arguments");
         match arguments {
             Some(raw) if !raw.get().starts_with('{') => Err(members::wrong("arguments", "an object", arguments)),
-            _ => Ok(CallParams { name: members.required("name")?, arguments }),
+            _ => Ok(CallParams { name: params.required("name")?, arguments }),
         }
     }
 
@@ -136,10 +135,11 @@ fn compile(tool: &Tool) -> Result<(Schema, Option<Schema>, Vec<HeaderParam>), St
 
 impl Entry {
     /// Makes the handler's future. Arguments that do not fit are an error for the model to mend (F-34, F-37).
-    pub(crate) fn future(&self, cx: RequestContext, arguments: Value) -> Result<CallFuture, CallError> {
+    pub(crate) fn future(&self, cx: RequestContext, mut arguments: Value) -> Result<CallFuture, CallError> {
         self.input
             .check(&arguments)
             .map_err(|fault| CallError::new(format!("invalid arguments for {}: {fault}", self.name)))?;
+        make_whole(&mut arguments);
         (self.handler)(cx, arguments)
     }
 }

@@ -184,13 +184,13 @@ pub(crate) fn check(head: &Head<'_>, from: From, policy: &Policy) -> Result<Admi
     let principal = match (&*policy.tokens.borrow(), route) {
         (_, Route::Health) => Principal::Anonymous,
         (_, Route::Sessions) if from.operator => Principal::Anonymous,
-        (None, Route::Sessions) if policy.features.access.is_none() => {
-            let cause = "sessions are shown on the operator's listener (--debug-listen), or here to holders of a token";
-            return Err(Rejection::new(403, cause));
-        }
         (None, _) => embedder_says(head, from, policy)?,
         (Some(tokens), _) => tokens.principal(head.authorization)?,
     };
+    if route == Route::Sessions && !from.operator && principal == Principal::Anonymous {
+        let cause = "sessions are shown on the operator's listener (--debug-listen), or here to holders of a token";
+        return Err(Rejection::new(403, cause));
+    }
     if head.method == "POST" {
         check_post(head, route)?;
     } else if head.method == "GET" && route == Route::Mcp && !head.accept.events() {

@@ -10,17 +10,24 @@
 mod sim;
 
 mod admission;
+mod asking;
 mod bounds;
 mod calls;
 mod chaos;
 mod debug;
+mod faults;
+mod features;
+mod h1;
 mod http;
 mod http_sse;
 mod lifecycle;
+mod listening;
+mod principals;
 mod sessions;
 mod slow;
 mod smoke;
 mod sockets;
+mod stateless;
 mod streams;
 mod tidy;
 mod tokens;

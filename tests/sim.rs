@@ -5,11 +5,15 @@
 //! the same. What is not simulated: sockets and the kernel (`.ci/pains` has them).
 
 pub(crate) mod client;
+pub(crate) mod features;
 pub(crate) mod logs;
 pub(crate) mod pipe;
 pub(crate) mod script;
 pub(crate) mod server;
+pub(crate) mod stateless;
 pub(crate) mod tools;
+pub(crate) mod tour;
+pub(crate) mod way;
 pub(crate) mod wire;
 
 use std::cell::{Cell, RefCell};

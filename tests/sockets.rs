@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::pin::pin;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use portcullis::{CallError, Handle, Listener, RequestContext, Server, Tool};
@@ -76,7 +77,10 @@ fn read_until(stream: &mut impl Read, until: &str) -> String {
     text
 }
 
-/// Open descriptors that are sockets; no other test of this binary opens any.
+/// Only one test at a time has sockets, so that they can be counted.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// Open descriptors that are sockets.
 fn sockets() -> usize {
     let links = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
     links
@@ -86,6 +90,7 @@ fn sockets() -> usize {
 
 #[test]
 fn item6_over_real_sockets_a_server_serves_and_dropping_it_gives_every_descriptor_back() {
+    let _turn = TURN.lock();
     let base = sockets();
     let path = std::env::temp_dir().join(format!("portcullis-{}.sock", std::process::id()));
     let _ = std::fs::remove_file(&path);
@@ -133,4 +138,16 @@ fn item6_over_real_sockets_a_server_serves_and_dropping_it_gives_every_descripto
     again.thread.join().unwrap();
     assert_eq!(sockets(), base);
     std::fs::remove_file(&path).unwrap();
+}
+
+#[test]
+fn an_accepted_connection_waits_for_no_acknowledgement_before_it_sends_small_pieces() {
+    let _turn = TURN.lock();
+    // Where this is left off, every call that is more than one write takes 40 ms: the client's delayed acknowledgement.
+    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let (address, same) = (listener.local_addr().unwrap(), listener.try_clone().unwrap());
+    let _ours = Listener::tcp(listener).unwrap();
+    same.set_nonblocking(false).unwrap();
+    let _client = TcpStream::connect(address).unwrap();
+    assert!(same.accept().unwrap().0.nodelay().unwrap(), "TCP_NODELAY");
 }

@@ -6,15 +6,12 @@
 use std::cell::Cell;
 use std::future::{Ready, ready};
 use std::rc::Rc;
-use std::time::Duration;
 
-use async_signal::{Signal, Signals};
 use portcullis::{
     Access, Builder, CallError, Credentials, Denied, Handle, Item, Principal, Prompt, ReadRequest, RequestContext,
     Resource, Tool,
 };
 use serde_json::Value;
-use smol::stream::StreamExt;
 
 use crate::{resources, tool};
 
@@ -46,28 +43,26 @@ impl Access for Shown {
     }
 }
 
-pub(crate) fn register(builder: Builder) -> Builder {
-    let (shown, handle) = (Shown::default(), Handle::new());
-    end_by_signal(handle.clone());
+pub(crate) fn register(builder: Builder, handle: &Handle) -> Builder {
+    let shown = Shown::default();
     let changing = |name: &str, what: &str| Tool::new(name).description(what).destructive(false).open_world(false);
     let updated = {
         let handle = handle.clone();
         told(move || handle.resource_updated(resources::WATCHED))
     };
     let builder = builder
-        .handle(&handle)
         .access(shown.clone())
         .tool(
             changing("test_trigger_tool_change", "Shows or hides a tool."),
-            flipped(&shown.tool, &handle, Handle::tools_list_changed),
+            flipped(&shown.tool, handle, Handle::tools_list_changed),
         )
         .tool(
             changing("test_trigger_prompt_change", "Shows or hides a prompt."),
-            flipped(&shown.prompt, &handle, Handle::prompts_list_changed),
+            flipped(&shown.prompt, handle, Handle::prompts_list_changed),
         )
         .tool(
             changing("test_trigger_resource_change", "Shows or hides a resource."),
-            flipped(&shown.resource, &handle, Handle::resources_list_changed),
+            flipped(&shown.resource, handle, Handle::resources_list_changed),
         )
         .tool(changing("test_update_watched_resource", "Says that the watched resource has changed."), updated);
     let resource = Resource::new(EXTRA_RESOURCE, "extra-resource").description("It comes and goes.");
@@ -105,18 +100,4 @@ async fn extra(_: RequestContext, _: Value) -> Result<String, CallError> {
 
 async fn extra_resource(_: RequestContext, _: ReadRequest) -> Result<&'static str, CallError> {
     Ok("Here today, gone tomorrow")
-}
-
-/// How long running calls may take to finish at the end.
-const GRACE: Duration = Duration::from_secs(1);
-
-/// Ends the server by signal: a handle of our own takes the place of the one that the program obeys signals with.
-fn end_by_signal(handle: Handle) {
-    let end = async move {
-        let Ok(mut signals) = Signals::new([Signal::Term, Signal::Int]) else { return };
-        while signals.next().await.is_some() {
-            handle.shutdown(GRACE);
-        }
-    };
-    std::thread::spawn(|| smol::block_on(end));
 }

@@ -50,10 +50,11 @@ impl RequestContext {
     /// If the client cannot ask its user, does not answer within [`Limits::ask_wait`](crate::Limits::ask_wait), or
     /// answers something else than the form asks for.
     pub async fn elicit(&self, key: &str, form: Form) -> Result<Elicited, CallError> {
+        self.require(ClientCapability::Elicitation)?;
         let schema = form.schema(self.0.peer.revision)?;
-        let params = json!({ "message": form.message, "requestedSchema": schema });
-        let answer = self.ask(key, ClientCapability::Elicitation, "elicitation/create", params).await?;
-        Elicited::from_client(&answer, Some(&schema)).map_err(|fault| self.bad_answer(key, &fault))
+        let params = format!("{{\"message\":{},\"requestedSchema\":{schema}}}", json!(form.message));
+        let answer = self.ask(key, "elicitation/create", params).await?;
+        form.read(&answer, &schema).map_err(|fault| self.bad_answer(key, &fault))
     }
 
     /// Asks the user to open a page: for secrets, payments, or the consent of somebody else. That the user accepted
@@ -67,13 +68,14 @@ impl RequestContext {
         if !self.can(ClientCapability::UrlElicitation) && !revision.is_stateless() {
             return Err(CallError::new(format!("{message} Open {url} and then try again.")));
         }
+        self.require(ClientCapability::UrlElicitation)?;
         let mut params = json!({ "mode": "url", "message": message, "url": url });
         let id = revision.has_elicitation_ids().then(|| format!("{:032x}", (self.0.services.ids)()));
         if let Some(id) = &id {
             params["elicitationId"] = id.as_str().into();
         }
-        let answer = self.ask(key, ClientCapability::UrlElicitation, "elicitation/create", params).await?;
-        let mut elicited = Elicited::from_client(&answer, None).map_err(|fault| self.bad_answer(key, &fault))?;
+        let answer = self.ask(key, "elicitation/create", params.to_string()).await?;
+        let mut elicited = Elicited::from_client(&answer).map_err(|fault| self.bad_answer(key, &fault))?;
         elicited.elicitation = id;
         Ok(elicited)
     }
@@ -93,7 +95,8 @@ impl RequestContext {
     pub async fn sample(&self, key: &str, question: Sampling) -> Result<Sampled, CallError> {
         let capability =
             if question.has_tools() { ClientCapability::SamplingTools } else { ClientCapability::Sampling };
-        let answer = self.ask(key, capability, "sampling/createMessage", question.params()).await?;
+        self.require(capability)?;
+        let answer = self.ask(key, "sampling/createMessage", question.params().to_string()).await?;
         Sampled::from_client(&answer).map_err(|fault| self.bad_answer(key, &fault))
     }
 
@@ -102,7 +105,8 @@ impl RequestContext {
     /// # Errors
     /// If the client does not say, or does not answer in time.
     pub async fn roots(&self, key: &str) -> Result<Vec<Root>, CallError> {
-        let answer = self.ask(key, ClientCapability::Roots, "roots/list", json!({})).await?;
+        self.require(ClientCapability::Roots)?;
+        let answer = self.ask(key, "roots/list", "{}".into()).await?;
         Root::from_client(&answer).map_err(|fault| self.bad_answer(key, &fault))
     }
 
@@ -113,21 +117,25 @@ impl RequestContext {
         CallError::new(format!("the client's answer to {key:?} cannot be used: {fault}"))
     }
 
-    async fn ask(
-        &self,
-        key: &str,
-        capability: ClientCapability,
-        method: &str,
-        params: Value,
-    ) -> Result<Value, CallError> {
-        if !self.can(capability) {
-            return Err(CallError::missing(capability));
-        }
+    /// Tells the client that nobody waits for its answer any more.
+    pub(super) fn withdraw(&self, id: &RequestId) {
+        let mut params = b"{\"requestId\":".to_vec();
+        id.write(&mut params);
+        params.extend_from_slice(b",\"reason\":\"the call that asked has ended\"}");
+        self.0.stream.notice(super::notification("notifications/cancelled", &params));
+    }
+
+    fn require(&self, capability: ClientCapability) -> Result<(), CallError> {
+        if self.can(capability) { Ok(()) } else { Err(CallError::missing(capability)) }
+    }
+
+    /// Asks the client; `params` is JSON.
+    async fn ask(&self, key: &str, method: &str, params: String) -> Result<Value, CallError> {
         match self.0.asking.get() {
             Some(Asking::Rounds(rounds)) => match rounds.answer(key) {
                 Some(answer) => Ok(answer),
                 None => {
-                    rounds.want(key, method, params);
+                    rounds.want(key, method, &params);
                     // The call ends with the question; nothing behind it runs in this round.
                     pending().await
                 }
@@ -138,7 +146,7 @@ impl RequestContext {
     }
 
     /// A request of ours on the call's own stream, with a deadline of its own (P41, X-18).
-    async fn ask_in_session(&self, method: &str, params: &Value) -> Result<Value, CallError> {
+    async fn ask_in_session(&self, method: &str, params: &str) -> Result<Value, CallError> {
         let Some(Asking::Session(questions)) = self.0.asking.get() else {
             return Err(CallError::new("this request has no session"));
         };
@@ -146,14 +154,14 @@ impl RequestContext {
         // 53 bits: every client can read such a number and send it back.
         let id = RequestId::Integer(((services.ids)() as u64 >> 11) as i64);
         let mut text = Vec::with_capacity(256);
-        jsonrpc::write_request(&mut text, &id, method, params.to_string().as_bytes());
-        let mut question = Question { asked: questions.ask(id.clone()), id, cx: self.clone(), sent: false };
+        jsonrpc::write_request(&mut text, &id, method, params.as_bytes());
+        let mut question = Question { asked: questions.ask(id.clone()), id: id.clone(), cx: self.clone() };
         if !self.0.stream.ask(jsonrpc::one_line(text)) {
             let words =
                 "the client cannot be asked: it takes no stream for this answer, or does not read the one it has";
             return Err(CallError::new(words));
         }
-        question.sent = true;
+        self.0.asked.borrow_mut().push(id);
         count(&services.common.counters.questions_asked);
         let wait = services.common.limits.ask_wait;
         let mut late = pin!(services.clock.sleep_until(services.clock.now() + wait));
@@ -180,16 +188,16 @@ struct Question {
     asked: Asked,
     id: RequestId,
     cx: RequestContext,
-    sent: bool,
 }
 
 impl Drop for Question {
     fn drop(&mut self) {
-        if self.sent && !self.asked.is_answered() {
-            let mut params = b"{\"requestId\":".to_vec();
-            self.id.write(&mut params);
-            params.extend_from_slice(b",\"reason\":\"the call that asked has ended\"}");
-            self.cx.stream().notice(super::notification("notifications/cancelled", &params));
+        let mut asked = self.cx.0.asked.borrow_mut();
+        let is_open = asked.iter().any(|id| *id == self.id);
+        asked.retain(|id| *id != self.id);
+        drop(asked);
+        if is_open && !self.asked.is_answered() {
+            self.cx.withdraw(&self.id);
         }
     }
 }

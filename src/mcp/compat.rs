@@ -3,6 +3,8 @@
 //! Results are made in the terms of the newest revision. What an older peer does not know is left out or replaced
 //! here, and nothing of 2026-07-28 reaches one (P76).
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
 use super::content::{Block, Content};
@@ -21,7 +23,8 @@ pub(crate) enum Outcome {
     Completion(Completion),
     /// The handler asks the client, and will run again with the answers (F-141).
     InputRequired {
-        requests: Map<String, Value>,
+        /// Key and question, as JSON.
+        requests: BTreeMap<String, String>,
         state: String,
     },
     Error(Error),
@@ -35,6 +38,8 @@ pub(crate) struct Envelope<'a> {
     pub(crate) server_info: &'a [u8],
     /// The result depends on answers of this client's user: nobody may keep it (F-147).
     pub(crate) is_private: bool,
+    /// Results do not depend on who asks; else nothing may be shared (B-18).
+    pub(crate) same_for_all: bool,
 }
 
 /// Writes one result object, member by member.
@@ -85,7 +90,8 @@ impl<'a> Writer<'a> {
         if let Some(cache) = cache.filter(|_| has_types) {
             let cache = if self.envelope.is_private { Cache::default() } else { cache };
             write_integer(self.member("ttlMs"), cache.ttl.as_millis().try_into().unwrap_or(i64::MAX));
-            self.json("cacheScope", if cache.public { "public" } else { "private" });
+            let public = cache.public && self.envelope.same_for_all;
+            self.json("cacheScope", if public { "public" } else { "private" });
         }
         if has_types || !meta.is_empty() {
             let server_info = self.envelope.server_info;
@@ -140,7 +146,14 @@ pub(crate) fn write_result(out: &mut Vec<u8>, outcome: &Outcome, envelope: Envel
         }
         Outcome::InputRequired { requests, state } => {
             let mut writer = Writer::new(out, envelope, result_type);
-            writer.json("inputRequests", requests);
+            let out = writer.member("inputRequests");
+            for (at, (key, question)) in requests.iter().enumerate() {
+                out.push(if at == 0 { b'{' } else { b',' });
+                write_string(out, key);
+                out.push(b':');
+                out.extend_from_slice(question.as_bytes());
+            }
+            out.push(b'}');
             writer.json("requestState", state);
             writer.end(None, &none);
         }
@@ -214,7 +227,7 @@ mod tests {
     fn written(outcome: &Outcome, revision: Revision) -> Value {
         let mut out = Vec::new();
         let server_info = br#"{"name":"gate","version":"1"}"#;
-        write_result(&mut out, outcome, Envelope { revision, server_info, is_private: false });
+        write_result(&mut out, outcome, Envelope { revision, server_info, is_private: false, same_for_all: true });
         serde_json::from_slice(&out).unwrap()
     }
 

@@ -4,8 +4,9 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use super::result::CallError;
+use crate::jsonrpc::{write_json, write_string};
 use crate::revision::Revision;
-use crate::schema::Schema;
+use crate::schema::{Schema, make_whole};
 
 /// A form for the user: a question, and fields for the answer. Never for secrets: those belong on a page of yours.
 ///
@@ -39,19 +40,40 @@ impl Form {
         self
     }
 
-    /// The form as `requestedSchema`, in the words of `revision`.
-    pub(crate) fn schema(&self, revision: Revision) -> Result<Value, CallError> {
-        let mut properties = Map::new();
-        for (name, field, _) in &self.fields {
-            properties.insert(name.clone(), field.schema(name, revision)?);
+    /// The form as `requestedSchema`, in the words of `revision`. Written by hand: people see the fields in their order.
+    pub(crate) fn schema(&self, revision: Revision) -> Result<String, CallError> {
+        let mut out = b"{\"type\":\"object\",\"properties\":{".to_vec();
+        for (at, (name, field, _)) in self.fields.iter().enumerate() {
+            if at > 0 {
+                out.push(b',');
+            }
+            write_string(&mut out, name);
+            out.push(b':');
+            write_json(&mut out, &field.schema(name, revision)?);
         }
+        out.push(b'}');
         let required: Vec<_> =
             self.fields.iter().filter(|(_, _, required)| *required).map(|(name, ..)| name.as_str()).collect();
-        let mut schema = json!({ "type": "object", "properties": properties });
         if !required.is_empty() {
-            schema["required"] = json!(required);
+            out.extend_from_slice(b",\"required\":");
+            write_json(&mut out, &required);
         }
-        Ok(schema)
+        out.push(b'}');
+        Ok(String::from_utf8_lossy(&out).into_owned())
+    }
+
+    /// Reads the user's answer; what was accepted fits the form, and nothing else is in it.
+    pub(crate) fn read(&self, answer: &Value, schema: &str) -> Result<Elicited, String> {
+        let mut elicited = Elicited::from_client(answer)?;
+        if elicited.accepted() {
+            let schema = serde_json::from_str(schema).unwrap_or_default();
+            let mut given = answer.get("content").cloned().unwrap_or_else(|| json!({}));
+            Schema::compile(&schema)?.check(&given).map_err(|fault| format!("content: {fault}"))?;
+            make_whole(&mut given);
+            elicited.content = if let Value::Object(given) = given { given } else { Map::new() };
+            elicited.content.retain(|name, _| self.fields.iter().any(|(known, ..)| known == name));
+        }
+        Ok(elicited)
     }
 }
 
@@ -274,23 +296,15 @@ impl Elicited {
         Ok(serde_json::from_value(self.content.clone().into())?)
     }
 
-    /// Reads a client's `ElicitResult`; what was accepted fits `schema`, if there is one.
-    pub(crate) fn from_client(answer: &Value, schema: Option<&Value>) -> Result<Elicited, String> {
+    /// Reads a client's `ElicitResult`, without what was filled in.
+    pub(crate) fn from_client(answer: &Value) -> Result<Elicited, String> {
         let action = match answer.get("action").and_then(Value::as_str) {
             Some("accept") => Action::Accept,
             Some("decline") => Action::Decline,
             Some("cancel") => Action::Cancel,
             _ => return Err("`action`: expected accept, decline or cancel".into()),
         };
-        let mut content = Map::new();
-        if action == Action::Accept
-            && let Some(schema) = schema
-        {
-            let given = answer.get("content").cloned().unwrap_or_else(|| json!({}));
-            Schema::compile(schema)?.check(&given).map_err(|fault| format!("content: {fault}"))?;
-            content = if let Value::Object(given) = given { given } else { Map::new() };
-        }
-        Ok(Elicited { action, content, elicitation: None })
+        Ok(Elicited { action, content: Map::new(), elicitation: None })
     }
 }
 
@@ -303,10 +317,13 @@ mod tests {
         let form = Form::new("?")
             .field("zone", Field::one_of_titled([("w", "WAN"), ("l", "LAN")]).default_to("w"))
             .optional("log", Field::boolean().default_to(true));
-        let newer = form.schema(Revision::negotiate("2025-11-25")).unwrap();
+        let schema = |form: &Form, revision: &str| -> Value {
+            serde_json::from_str(&form.schema(Revision::negotiate(revision)).unwrap()).unwrap()
+        };
+        let newer = schema(&form, "2025-11-25");
         assert_eq!(newer["properties"]["zone"]["oneOf"][1], json!({ "const": "l", "title": "LAN" }));
         assert_eq!((&newer["properties"]["zone"]["default"], &newer["required"]), (&json!("w"), &json!(["zone"])));
-        let older = form.schema(Revision::negotiate("2025-06-18")).unwrap();
+        let older = schema(&form, "2025-06-18");
         let zone = json!({ "type": "string", "enum": ["w", "l"], "enumNames": ["WAN", "LAN"] });
         assert_eq!((&older["properties"]["zone"], &older["properties"]["log"]["default"]), (&zone, &json!(true)));
         let several = Form::new("?").field("zones", Field::some_of(["w", "l"]));
@@ -328,7 +345,9 @@ mod tests {
             (json!({ "action": "perhaps" }), false),
             (json!(12345), false),
         ] {
-            assert_eq!(Elicited::from_client(&answer, Some(&schema)).is_ok(), good, "{answer}");
+            assert_eq!(form.read(&answer, &schema).is_ok(), good, "{answer}");
         }
+        let odd = json!({ "action": "accept", "content": { "n": 3.0, "unasked": 1 } });
+        assert_eq!(form.read(&odd, &schema).unwrap().content(), json!({ "n": 3 }).as_object().unwrap());
     }
 }

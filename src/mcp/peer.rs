@@ -5,7 +5,7 @@ use std::rc::Rc;
 use serde_json::value::RawValue;
 
 use super::capability::Capabilities;
-use crate::jsonrpc::{Error, prefix};
+use crate::jsonrpc::{Error, Params, prefix};
 use crate::members::{self, Members};
 use crate::revision::Revision;
 use crate::session::Fingerprint;
@@ -71,8 +71,8 @@ pub(crate) struct Introduction {
 
 impl Introduction {
     /// Reads the params of `initialize`.
-    pub(crate) fn read(params: Option<&RawValue>) -> Result<Introduction, Error> {
-        let members = Members::of(params)?;
+    pub(crate) fn read(params: &Params<'_>) -> Result<Introduction, Error> {
+        let members = params.as_ref().map_err(Clone::clone)?;
         let missing = |name: &str| members::wrong(name, "an object", members.get(name));
         let revision = Revision::negotiate(&members.required("protocolVersion")?);
         let client = members.get("clientInfo").and_then(ClientInfo::read).ok_or_else(|| missing("clientInfo"))?;

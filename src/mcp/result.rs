@@ -225,7 +225,10 @@ impl CallError {
     }
 
     pub(crate) fn missing(capability: ClientCapability) -> CallError {
-        let text = format!("this client cannot be asked: it did not declare the capability {}", capability.as_str());
+        let text = format!(
+            "this client cannot be asked: {} is not in its revision, or it did not declare it",
+            capability.as_str()
+        );
         CallError { text, kind: Kind::Missing(capability) }
     }
 

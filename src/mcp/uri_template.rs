@@ -236,6 +236,11 @@ impl UriTemplate {
                         }
                     }
                     at = end;
+                    // Behind a slash another would make an absolute path of what a handler takes for a relative one.
+                    if path.get(begin) == Some(&b'/') && begin.checked_sub(1).and_then(|at| path.get(at)) == Some(&b'/')
+                    {
+                        return None;
+                    }
                     found.push((name.clone(), path_value(path.get(begin..end)?)?));
                 }
             }

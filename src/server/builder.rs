@@ -192,7 +192,7 @@ impl Builder {
         self
     }
 
-    /// Decides for every request who asks and what he may use, in place of [`Builder::tokens`].
+    /// Decides for every request who asks and what he may use. Where there are [`Builder::tokens`], they say who asks.
     pub fn access(mut self, access: impl Access + 'static) -> Builder {
         self.features.access = Some(Rc::new(access));
         self

@@ -13,7 +13,7 @@ use crate::context::{Origin, RequestContext};
 use crate::counters::count;
 use crate::features::{Begun, Mirrored};
 use crate::http::response::Rejection;
-use crate::jsonrpc::{self, Error, INTERNAL_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, Message, RequestId};
+use crate::jsonrpc::{self, Error, INTERNAL_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, Message, Params, RequestId};
 use crate::mcp::compat::{Outcome, Writer};
 use crate::mcp::level::Level;
 use crate::mcp::meta::Meta;
@@ -31,7 +31,7 @@ use crate::subscription::Filter;
 pub(super) struct Request<'a> {
     pub(super) id: RequestId,
     pub(super) method: &'a str,
-    pub(super) params: Option<&'a RawValue>,
+    pub(super) params: Params<'a>,
 }
 
 /// Who asks, and what is his.
@@ -88,7 +88,7 @@ impl Desk<'_> {
                         calls.push(self.session_call(key, &request, stream, room));
                     }
                 }
-                Message::Notification { method, params } => self.notification(key, &method, params),
+                Message::Notification { method, params } => self.notification(key, &method, &params),
                 Message::Response { id, outcome } => self.response(key, &id, outcome),
             }
         }
@@ -124,7 +124,7 @@ impl Desk<'_> {
             },
         };
         let method = Method::named(request.method, asker.peer.revision, &self.policy.features);
-        self.call(&asker, method, request, &Meta::of(request.params), None, stream, room)
+        self.call(&asker, method, request, &Meta::of(&request.params), None, stream, room)
     }
 
     /// Makes the call of a request. `mirrored` are its `Mcp-Param-*` headers, where the revision has them.
@@ -175,12 +175,15 @@ impl Desk<'_> {
         mirrored: Mirrored<'_>,
         cx: &RequestContext,
     ) -> Begun {
-        let params = request.params;
+        let params = match &request.params {
+            Ok(params) => params,
+            Err(fault) => return Outcome::Error(fault.clone()).into(),
+        };
         let features = &self.policy.features;
         let done = |done: Result<(), Error>| done.map(|()| empty(cx)).into();
         match method {
             Some(Method::Ping) => empty(cx).into(),
-            Some(Method::Initialize) => self.initialize_again(asker, params).into(),
+            Some(Method::Initialize) => self.initialize_again(asker, &request.params).into(),
             _ if !asker.initialized => Outcome::Error(not_initialized()).into(),
             None => {
                 let words = no_such_method(request.method, asker.peer.revision);
@@ -205,7 +208,7 @@ impl Desk<'_> {
     }
 
     /// `initialize` inside a session: the first message of HTTP+SSE, or once more by a confused client.
-    fn initialize_again(&mut self, asker: &Asker, params: Option<&RawValue>) -> Result<Outcome, Error> {
+    fn initialize_again(&mut self, asker: &Asker, params: &Params<'_>) -> Result<Outcome, Error> {
         let Introduction { revision, client, capabilities } = Introduction::read(params)?;
         if let Some(session) = asker.session.and_then(|key| self.table.get(key)) {
             let peer = Peer { revision, client, capabilities, ..(*session.peer).clone() };
@@ -233,7 +236,7 @@ impl Desk<'_> {
     }
 
     /// F-45: from now on the session hears of changes of a resource.
-    fn subscribe(&mut self, asker: &Asker, params: Option<&RawValue>, cx: &RequestContext) -> Result<(), Error> {
+    fn subscribe(&mut self, asker: &Asker, params: &Members<'_>, cx: &RequestContext) -> Result<(), Error> {
         let uri = read_uri(params)?;
         self.policy.features.is_readable(&uri, cx)?;
         let most = self.services.common.limits.subscriptions_max;
@@ -252,7 +255,7 @@ impl Desk<'_> {
         Ok(())
     }
 
-    fn unsubscribe(&mut self, asker: &Asker, params: Option<&RawValue>) -> Result<(), Error> {
+    fn unsubscribe(&mut self, asker: &Asker, params: &Members<'_>) -> Result<(), Error> {
         let uri = read_uri(params)?;
         if let Some(session) = asker.session.and_then(|key| self.table.get(key)) {
             session.subscriptions.retain(|(subscribed, _)| *subscribed != uri);
@@ -261,8 +264,8 @@ impl Desk<'_> {
     }
 
     /// F-150 … F-156: the request stays open, and changes are told on its stream.
-    fn listen(&mut self, params: Option<&RawValue>, cx: &RequestContext) -> Begun {
-        let notifications = Members::of(params).and_then(|members| members.object("notifications"));
+    fn listen(&mut self, params: &Members<'_>, cx: &RequestContext) -> Begun {
+        let notifications = params.object("notifications");
         let filter = notifications.and_then(|notifications| match notifications {
             Some(members) => Filter::read(&members),
             None => Err(members::wrong("notifications", "an object", None)),
@@ -304,7 +307,7 @@ impl Desk<'_> {
     }
 
     /// Notifications are never answered; those we do not know are nothing to us.
-    pub(super) fn notification(&mut self, key: SessionKey, method: &str, params: Option<&RawValue>) {
+    pub(super) fn notification(&mut self, key: SessionKey, method: &str, params: &Params<'_>) {
         if method == "notifications/cancelled" {
             self.cancelled(key, params);
         }
@@ -326,8 +329,8 @@ impl Desk<'_> {
     }
 
     /// Cancels the one call that is meant; if two could be meant, none (S-45, P01).
-    fn cancelled(&mut self, key: SessionKey, params: Option<&RawValue>) {
-        let id = Members::of(params).ok().and_then(|members| members.get("requestId")).and_then(RequestId::read);
+    fn cancelled(&mut self, key: SessionKey, params: &Params<'_>) {
+        let id = params.as_ref().ok().and_then(|params| params.get("requestId")).and_then(RequestId::read);
         let Some(id) = id else { return };
         let Some(session) = self.table.get(key) else { return };
         let mut meant = session.running.iter().filter(|running| running.id == id);
@@ -349,10 +352,9 @@ fn empty(cx: &RequestContext) -> Outcome {
     Outcome::Written(text)
 }
 
-fn set_level(asker: &Asker, params: Option<&RawValue>) -> Result<(), Error> {
-    let members = Members::of(params)?;
-    let named = members.required("level")?;
-    let level = Level::named(&named).ok_or_else(|| members::wrong("level", Level::NAMES, members.get("level")))?;
+fn set_level(asker: &Asker, params: &Members<'_>) -> Result<(), Error> {
+    let named = params.required("level")?;
+    let level = Level::named(&named).ok_or_else(|| members::wrong("level", Level::NAMES, params.get("level")))?;
     if let Some(least) = &asker.log_level {
         least.set(level);
     }

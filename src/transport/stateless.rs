@@ -6,7 +6,6 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use serde_json::json;
-use serde_json::value::RawValue;
 
 use super::classify::{Cause, Header};
 use super::messages::{Asker, Request};
@@ -14,11 +13,10 @@ use super::{Admission, Desk, Exchange, Form, form};
 use crate::counters::count;
 use crate::http::head::Head;
 use crate::http::response::Rejection;
-use crate::jsonrpc::{Error, HEADER_MISMATCH, INVALID_PARAMS, METHOD_NOT_FOUND, UNSUPPORTED_VERSION};
+use crate::jsonrpc::{Error, HEADER_MISMATCH, INVALID_PARAMS, METHOD_NOT_FOUND, Params, UNSUPPORTED_VERSION};
 use crate::mcp::capability::Capabilities;
 use crate::mcp::meta::{Claim, Meta};
 use crate::mcp::peer::{ClientInfo, Peer, Principal};
-use crate::members::Members;
 use crate::method::Method;
 use crate::mirror;
 use crate::revision::{Named, Revision};
@@ -39,6 +37,7 @@ impl Desk<'_> {
         principal: &Principal,
         request: Request<'_>,
         meta: &Meta<'_>,
+        body_bytes: usize,
     ) -> Result<Admission, Rejection> {
         count(&self.services.common.counters.stateless_requests);
         let of = |rejection: Rejection| rejection.of(&request.id);
@@ -49,8 +48,11 @@ impl Desk<'_> {
             unknown.code = METHOD_NOT_FOUND;
             return Err(of(unknown));
         };
-        let form = if method == Method::Listen { Form::Events } else { form(head) };
-        if form == Form::Events && !head.accept.events() {
+        let form = match form(head) {
+            Form::Json if method == Method::Listen && head.accept.events() => Form::Either,
+            form => form,
+        };
+        if method == Method::Listen && form == Form::Json {
             return Err(of(Rejection::new(406, "Accept: this method answers with text/event-stream only")));
         }
         let peer = Peer {
@@ -60,19 +62,23 @@ impl Desk<'_> {
             client: envelope.client,
             capabilities: envelope.capabilities,
         };
-        // T-19: from here on what is wrong is said in band.
-        let in_band = |error: Error| of(Rejection { status: 200, ..error.into() });
-        let log_level = meta.log_level().map_err(in_band)?.filter(|_| !self.policy.features.is_silent);
+        let named = meta.log_level();
+        let log_level = named.as_ref().ok().copied().flatten().filter(|_| !self.policy.features.is_silent);
         let log_level = log_level.map(|level| Rc::new(Cell::new(level)));
         let asker = Asker { session: None, peer: Rc::new(peer), log_level, questions: None, initialized: true };
-        let bytes =
-            if method == Method::Listen { LISTEN_ANSWER_BYTES } else { self.services.common.limits.result_bytes_max };
+        let bytes = match method {
+            Method::Listen => LISTEN_ANSWER_BYTES + body_bytes,
+            _ => self.services.common.limits.result_bytes_max,
+        };
         let room = self.room_for(bytes).map_err(of)?;
         let reply = Stream::new(&self.services.common, Role::Reply, None, None);
         if form == Form::Json {
             reply.take_only_answers();
         }
-        let call = self.call(&asker, Some(method), &request, meta, Some(&head.params), &reply, room);
+        let mut call = self.call(&asker, Some(method), &request, meta, Some(&head.params), &reply, room);
+        if let Err(fault) = named {
+            call.refuse(fault);
+        }
         Ok(Admission::Exchange(Exchange::new(vec![call], reply, revision, form)))
     }
 }
@@ -100,7 +106,7 @@ fn envelope(head: &Head<'_>, request: &Request<'_>, meta: &Meta<'_>) -> Result<E
         Some(_) => return mismatch("Mcp-Method and the body's method differ; send the same in both".into()),
         None => return mismatch("Mcp-Method is missing; repeat the body's method in it".into()),
     }
-    if let Some(name) = named_target(request.method, request.params) {
+    if let Some(name) = named_target(request.method, &request.params) {
         let Some(header) = head.mcp_name else {
             return mismatch("Mcp-Name is missing; repeat the body's name or uri in it".into());
         };
@@ -153,14 +159,14 @@ fn unsupported(requested: &str) -> Error {
 }
 
 /// T-15: what `Mcp-Name` mirrors; none where there is nothing, or nothing that could be compared.
-fn named_target<'a>(method: &str, params: Option<&'a RawValue>) -> Option<Cow<'a, str>> {
+fn named_target<'a>(method: &str, params: &Params<'a>) -> Option<Cow<'a, str>> {
     let member = match method {
         "tools/call" | "prompts/get" => "name",
         "resources/read" => "uri",
         "tasks/get" | "tasks/update" | "tasks/cancel" => "taskId",
         _ => return None,
     };
-    Members::of(params).ok()?.text(member).ok()?
+    params.as_ref().ok()?.text(member).ok()?
 }
 
 /// What the classification refuses, in words.

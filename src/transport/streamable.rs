@@ -3,8 +3,6 @@
 
 use std::rc::Rc;
 
-use serde_json::value::RawValue;
-
 use super::classify::{Header, Shape, Verdict, classify};
 use super::messages::Request;
 use super::stateless::refusal;
@@ -16,7 +14,7 @@ use crate::context::{Origin, RequestContext};
 use crate::counters::count;
 use crate::http::head::Head;
 use crate::http::response::Rejection;
-use crate::jsonrpc::{self, Body, Message, RequestId};
+use crate::jsonrpc::{self, Body, Message, Params, RequestId};
 use crate::mcp::meta::{Claim, Meta};
 use crate::mcp::peer::{Introduction, Peer, Principal};
 use crate::revision::{Named, Revision};
@@ -32,17 +30,18 @@ impl Desk<'_> {
         from: From,
         principal: &Principal,
     ) -> Result<Admission, Rejection> {
+        let body_bytes = body.len();
         let body = jsonrpc::parse(body, self.services.common.limits.batch_max)?;
         let header = head.protocol_version.map_or(Header::None, |text| Header::Version(text, Revision::named(text)));
         let meta = match &body {
-            Body::One(Message::Request { params, .. } | Message::Notification { params, .. }) => Meta::of(*params),
+            Body::One(Message::Request { params, .. } | Message::Notification { params, .. }) => Meta::of(params),
             _ => Meta::default(),
         };
         match classify(&shape(&body, &meta), header, head.session.is_some()) {
             Verdict::Session => self.session_post(head, body, from, principal),
             Verdict::Stateless => match body {
                 Body::One(Message::Request { id, method, params }) => {
-                    self.stateless_request(head, principal, Request { id, method: &method, params }, &meta)
+                    self.stateless_request(head, principal, Request { id, method: &method, params }, &meta, body_bytes)
                 }
                 _ => Ok(Admission::Reply(Reply::empty(202))),
             },
@@ -63,7 +62,7 @@ impl Desk<'_> {
     ) -> Result<Admission, Rejection> {
         let (messages, batch) = match body {
             Body::One(Message::Request { id, method, params }) if method == "initialize" => {
-                return self.streamable_initialize(head, from, principal, id, params);
+                return self.streamable_initialize(head, from, principal, id, &params);
             }
             // P05: some clients forget the header here; nothing depends on the notification.
             Body::One(Message::Notification { method, .. })
@@ -152,7 +151,7 @@ impl Desk<'_> {
         from: From,
         principal: &Principal,
         id: RequestId,
-        params: Option<&RawValue>,
+        params: &Params<'_>,
     ) -> Result<Admission, Rejection> {
         let Introduction { revision, client, capabilities } =
             Introduction::read(params).map_err(|error| Rejection::from(error).of(&id))?;
@@ -248,7 +247,7 @@ fn shape<'a>(body: &Body<'a>, meta: &Meta<'a>) -> Shape<'a> {
 fn claims(message: &Message<'_>) -> bool {
     match message {
         Message::Request { params, .. } | Message::Notification { params, .. } => {
-            Meta::of(*params).claim() != Claim::None
+            Meta::of(params).claim() != Claim::None
         }
         Message::Response { .. } => false,
     }

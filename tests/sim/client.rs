@@ -46,8 +46,13 @@ pub(crate) fn notification(method: &str, params: Value) -> String {
 }
 
 pub(crate) fn initialize(revision: &str) -> String {
+    initialize_with(revision, json!({}))
+}
+
+/// The same by a client that can do something.
+pub(crate) fn initialize_with(revision: &str, capabilities: Value) -> String {
     let client = json!({ "name": "sim", "version": "0.1" });
-    rpc(0, "initialize", json!({ "protocolVersion": revision, "capabilities": {}, "clientInfo": client }))
+    rpc(0, "initialize", json!({ "protocolVersion": revision, "capabilities": capabilities, "clientInfo": client }))
 }
 
 pub(crate) fn initialized() -> String {
@@ -65,6 +70,11 @@ pub(crate) fn call(id: impl Into<Value>, tool: &str, arguments: Value) -> String
 pub(crate) fn call_with_token(id: impl Into<Value>, tool: &str, arguments: Value, token: impl Into<Value>) -> String {
     let meta = json!({ "progressToken": token.into() });
     rpc(id, "tools/call", json!({ "name": tool, "arguments": arguments, "_meta": meta }))
+}
+
+/// An answer to a request of the server's.
+pub(crate) fn response(id: &Value, result: Value) -> String {
+    json!({ "jsonrpc": "2.0", "id": id, "result": result }).to_string()
 }
 
 pub(crate) fn cancelled(id: impl Into<Value>) -> String {
@@ -137,8 +147,18 @@ impl Session {
     }
 
     pub(crate) async fn open_as(server: &Server, revision: &'static str, token: Option<&'static str>) -> Session {
+        Session::open_able(server, revision, token, json!({})).await
+    }
+
+    /// Opens a session of a client that can do something for its server.
+    pub(crate) async fn open_able(
+        server: &Server,
+        revision: &'static str,
+        token: Option<&'static str>,
+        capabilities: Value,
+    ) -> Session {
         let mut session = Session { server: server.clone(), id: String::new(), revision, token };
-        let mut conn = session.send(&initialize(revision)).await;
+        let mut conn = session.send(&initialize_with(revision, capabilities)).await;
         let reply = conn.reply().await;
         assert_eq!(reply.status, 200, "{}{}", reply.head, reply.text());
         assert_eq!(reply.json()["result"]["protocolVersion"], revision);
@@ -246,9 +266,14 @@ impl Legacy {
 
     /// Opens a session and initialises it.
     pub(crate) async fn open(server: &Server) -> Legacy {
+        Legacy::open_able(server, "2024-11-05", json!({})).await
+    }
+
+    /// The same in another revision, by a client that can do something for its server.
+    pub(crate) async fn open_able(server: &Server, revision: &str, capabilities: Value) -> Legacy {
         let mut legacy = Legacy::connect(server).await;
-        assert_eq!(legacy.post(&initialize("2024-11-05")).await.status, 202);
-        assert_eq!(legacy.stream.message().await.unwrap()["result"]["protocolVersion"], "2024-11-05");
+        assert_eq!(legacy.post(&initialize_with(revision, capabilities)).await.status, 202);
+        assert_eq!(legacy.stream.message().await.unwrap()["result"]["protocolVersion"], revision);
         assert_eq!(legacy.post(&initialized()).await.status, 202);
         legacy
     }

@@ -26,7 +26,7 @@ const TOKEN_FILE_BYTES_MAX: u64 = 1 << 20;
 /// Runs a program from its arguments to its exit code; `tools` adds what it can do.
 ///
 /// 0: it was asked to end, or printed what was asked for. 1: it could not serve. 2: its command line makes no sense.
-pub(crate) fn main(program: &Program, tools: impl FnOnce(Builder, &Limits) -> Builder) -> ExitCode {
+pub(crate) fn main(program: &Program, tools: impl FnOnce(Builder, &Limits, &Handle) -> Builder) -> ExitCode {
     let options = match options::parse(program, std::env::args_os().skip(1)) {
         Ok(Wish::Run(options)) => *options,
         Ok(Wish::Print(text)) => {
@@ -53,11 +53,15 @@ fn say(text: &str) {
     let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
 }
 
-fn run(program: &Program, mut options: Options, tools: impl FnOnce(Builder, &Limits) -> Builder) -> Result<(), String> {
+fn run(
+    program: &Program,
+    mut options: Options,
+    tools: impl FnOnce(Builder, &Limits, &Handle) -> Builder,
+) -> Result<(), String> {
     let log = crate::log::init(options.log_level)?;
     let handle = Handle::new();
     let mut builder = configure(Server::builder(program.name, program.version), &mut options)?.handle(&handle);
-    builder = tools(builder, &options.limits);
+    builder = tools(builder, &options.limits, &handle);
     let server = builder.build().map_err(|error| error.to_string())?;
     // Before the first byte is served: who sees the URLs may send signals.
     let signals =

@@ -10,7 +10,7 @@ mod ping_host;
 mod process;
 mod system_info;
 
-use portcullis::{Builder, Limits};
+use portcullis::{Builder, Handle, Limits};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use std::time::Duration;
 const LOOK_WAIT: Duration = Duration::from_secs(20);
 
 /// Adds every tool. What a command prints is read up to the size of the largest answer: more could not be sent.
-pub(crate) fn register(builder: Builder, limits: &Limits) -> Builder {
+pub(crate) fn register(builder: Builder, limits: &Limits, _: &Handle) -> Builder {
     let answer_bytes_max = limits.result_bytes_max;
     let instructions = "Read-only view of this machine: its interfaces, its nftables firewall, its load, and ping.";
     let builder = builder.title("Portcullis").instructions(instructions);
@@ -54,7 +54,7 @@ mod tests {
 
     #[test]
     fn every_tool_can_be_declared() {
-        let built = register(portcullis::Server::builder("test", "0"), &Limits::default()).build();
+        let built = register(portcullis::Server::builder("test", "0"), &Limits::default(), &Handle::new()).build();
         assert!(built.is_ok(), "{:?}", built.err().map(|error| error.to_string()));
     }
 
