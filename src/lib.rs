@@ -17,7 +17,7 @@
 //!
 //! ```text
 //! bytes → http::body::Framer → Head and body → transport::check, transport::admit → Admission
-//!       → transport::messages (the method table) → tools (your handler) → Outcome
+//!       → transport::messages (the method table) → features: tools, resources, prompts (your handler) → Outcome
 //!       → mcp::compat → stream::Stream → JSON or SSE → http::response → bytes
 //! ```
 //!

@@ -179,6 +179,19 @@ fn f153_no_progress_and_no_log_messages_go_to_a_listener_even_if_it_asks_for_the
 }
 
 #[test]
+fn t19_f152_a_listener_that_is_refused_is_not_acknowledged() {
+    sim::run(|sim| async move {
+        let client = Stateless::new(&features::serve(&sim));
+        for accept in [BOTH, SSE] {
+            let ask = client.ask("subscriptions/listen", json!({ "notifications": {} })).meta(LOG_LEVEL, "loud");
+            let refused = client.post(&ask.header("Accept", accept)).await;
+            assert_eq!((refused.messages.len(), &refused.last()["error"]["code"]), (1, &json!(-32602)), "{refused:?}");
+        }
+        assert_eq!(client.server.gauge("listens").await, 0);
+    });
+}
+
+#[test]
 fn f155_a_client_that_goes_away_is_no_listener_any_more() {
     sim::run(|sim| async move {
         let server = features::serve(&sim);

@@ -193,7 +193,7 @@ struct Question {
 impl Drop for Question {
     fn drop(&mut self) {
         let mut asked = self.cx.0.asked.borrow_mut();
-        let is_open = asked.iter().any(|id| *id == self.id);
+        let is_open = asked.contains(&self.id);
         asked.retain(|id| *id != self.id);
         drop(asked);
         if is_open && !self.asked.is_answered() {

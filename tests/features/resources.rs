@@ -1,5 +1,6 @@
 //! Resources: reading them, what is not there, and who hears of their changes.
 
+use portcullis::{ReadRequest, RequestContext, ResourceTemplate};
 use serde_json::{Value, json};
 
 use crate::sim;
@@ -102,6 +103,27 @@ fn f44_b14_no_address_leads_out_of_its_template() {
                 let code = answer["error"]["code"].as_i64().unwrap_or(0);
                 assert!([-32602, -32002].contains(&code), "{revision} {uri:?}: {answer}");
             }
+        }
+    });
+}
+
+#[test]
+fn f41_f44_a_template_whose_value_is_a_whole_path_takes_one() {
+    let template = ResourceTemplate::new("file://{+path}", "any file");
+    sim::run(|sim| async move {
+        let server = sim.serve_with(|builder| {
+            builder.resource_template(template, async |_: RequestContext, request: ReadRequest| {
+                Ok(request.get("path").unwrap_or_default().to_owned())
+            })
+        });
+        let client = Stateless::new(&server);
+        for (uri, path) in [
+            ("file:///etc/hosts", Some("/etc/hosts")),
+            ("file:///etc/../shadow", None),
+            ("file:///etc/%2e%2e/shadow", None),
+        ] {
+            let answer = client.gets("resources/read", json!({ "uri": uri })).await;
+            assert_eq!(answer.last()["result"]["contents"][0]["text"].as_str(), path, "{uri}: {}", answer.last());
         }
     });
 }
