@@ -236,9 +236,9 @@ impl UriTemplate {
                         }
                     }
                     at = end;
-                    // Behind a slash another would make an absolute path of what a handler takes for a relative one.
-                    if path.get(begin) == Some(&b'/') && begin.checked_sub(1).and_then(|at| path.get(at)) == Some(&b'/')
-                    {
+                    let before = path.get(..begin)?;
+                    // Behind a path's slash another would make an absolute path of what a handler takes for a relative one.
+                    if path.get(begin) == Some(&b'/') && before.ends_with(b"/") && !before.ends_with(b"://") {
                         return None;
                     }
                     found.push((name.clone(), path_value(path.get(begin..end)?)?));

@@ -63,6 +63,9 @@ impl Desk<'_> {
             capabilities: envelope.capabilities,
         };
         let named = meta.log_level();
+        if let (Err(fault), Method::Listen) = (&named, method) {
+            return Err(of(Rejection { status: 200, ..fault.clone().into() })); // before anybody listens
+        }
         let log_level = named.as_ref().ok().copied().flatten().filter(|_| !self.policy.features.is_silent);
         let log_level = log_level.map(|level| Rc::new(Cell::new(level)));
         let asker = Asker { session: None, peer: Rc::new(peer), log_level, questions: None, initialized: true };
