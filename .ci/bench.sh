@@ -36,7 +36,7 @@ fi
 export RIG_OURS="$ECHO --listen 127.0.0.1:{port}"
 export RIG_OURS_SSE=$RIG_OURS
 rmcp=()
-[ -x "$RIG_TARGET/release/rmcp-peer" ] && rmcp=(rmcp-json rmcp-stateful)
+[ -x "$RIG_TARGET/release/rmcp-peer" ] && rmcp=(rmcp-json rmcp-stateful rmcp-2026)
 rig() { python3 "$RIG/rig.py" "$@"; }
 
 # ratios KEY PEER LIMIT...: the median of ours over a peer's, round by round, against its goal.
@@ -49,7 +49,8 @@ for line in open(sys.argv[1]):
     if row["ok"]:
         rows.setdefault(row["peer"], []).append(row["srv_cpu_us_per_call"])
 goals = [("ours", "smol", "at most", 1.5), ("ours-sse", "smol-sse", "at most", 1.5), ("rmcp-json", "ours", "at least", 3),
-         ("rmcp-stateful", "ours", "at least", 5), ("py1-sse", "ours-sse", "at least", 100)]
+         ("rmcp-stateful", "ours", "at least", 5),
+         ("ours-2026", "ours", "at most", 1), ("rmcp-2026", "ours-2026", "at least", 1), ("py1-sse", "ours-sse", "at least", 100)]
 for top, bottom, word, goal in goals:
     if top in rows and bottom in rows:
         ratio = statistics.median(a / b for a, b in zip(rows[top], rows[bottom]))
@@ -64,7 +65,7 @@ for what in "${@:-call}" $([ $# -gt 0 ] || echo sessions cold); do
     echo "== $what"
     case $what in
     call)
-        rig call --rounds "${ROUNDS:-5}" --secs "${SECS:-2}" --conns 32 ours ours-sse smol smol-sse "${rmcp[@]}" py1-sse
+        rig call --rounds "${ROUNDS:-5}" --secs "${SECS:-2}" --conns 32 ours ours-2026 ours-sse smol smol-sse "${rmcp[@]}" py1-sse
         rig table call --ref smol
         echo
         ratios

@@ -8,6 +8,7 @@ after them; the ones with thousands of repetitions last. The same rules run in `
 clock; this is the proof that sockets, the kernel and real time agree. Standard library only.
 """
 import asyncio
+import json
 import os
 import resource
 import signal
@@ -469,6 +470,35 @@ async def p18_refused_requests_make_no_session():
             grown = sum(s.rss() for s in (server, locked)) - sum(base)
             assert grown <= MIB, f"RSS grew by {grown} bytes"
     return "8 x 10,000: " + ", ".join(f"{n} {'/'.join(map(str, sorted(s)))}" for n, s in statuses.items())
+
+
+@bulk
+async def t24_a_hundred_thousand_calls_without_sessions_leave_nothing():
+    """Revision 2026-07-28: nothing of a call outlives it."""
+    meta = {"io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {}}
+    params = {"name": "add", "arguments": {"a": 1, "b": 2}, "_meta": meta}
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}).encode()
+    headers = [("MCP-Protocol-Version", "2026-07-28"), ("Mcp-Method", "tools/call"), ("Mcp-Name", "add"), ("Accept", BOTH)]
+    data = request("POST", "/mcp", headers, body)
+
+    async with Server() as server:
+        async def many(count):
+            conn = await Conn.open(server.port)
+            for _ in range(count):
+                await conn.send(data)
+                reply = await conn.rest(await conn.head(), "POST")
+                assert reply.status == 200 and b'"text":"3"' in reply.body, reply
+                assert reply.header("mcp-session-id") is None, reply
+            conn.close()
+
+        await asyncio.gather(*(many(250) for _ in range(8)))
+        base = server.rss()
+        await asyncio.gather(*(many(12_500) for _ in range(8)))
+        grown, shown = server.rss() - base, await server.gauges()
+        assert shown["gauges"]["sessions"] == 0 and shown["counters"]["sessions_opened"] == 0, shown["gauges"]
+        assert shown["gauges"]["calls_running"] == 0 and shown["counters"]["stateless_requests"] == 102_000, shown
+        assert grown <= MIB // 2, f"RSS grew by {grown} bytes"
+    return f"100,000 x tools/call: no session, RSS {grown // 1024:+} KiB"
 
 
 @bulk
