@@ -125,9 +125,12 @@ impl Features {
         !self.completions.is_empty()
     }
 
-    /// May `principal` use it?
+    /// May `principal` use it? A policy that panics lets nobody do anything.
     pub(crate) fn may_use(&self, principal: &Principal, item: Item<'_>) -> bool {
-        self.access.as_ref().is_none_or(|access| access.may_use(principal, item))
+        let asks = |access: &Rc<dyn Access>| {
+            catch_unwind(AssertUnwindSafe(|| access.may_use(principal, item))).unwrap_or(false)
+        };
+        self.access.as_ref().is_none_or(asks)
     }
 
     /// May `principal` hear of a change of `uri`? Not if it is there for others only (F-154).
@@ -229,7 +232,7 @@ impl Features {
             let found = self.resources.find(&uri, |item| self.may_use(cx.principal(), item));
             Ok(found.map(|found| found.future(cx.clone())))
         };
-        begun(begin(), cx)
+        guarded(begin, cx)
     }
 
     /// Is there something to read at `uri`, for this one?
@@ -250,7 +253,7 @@ impl Features {
             self.ask_by_rounds(cx, "prompts/get", &get.name.as_str().into(), &arguments, params)?;
             Ok(entry.future(cx.clone(), get))
         };
-        begun(begin(), cx)
+        guarded(begin, cx)
     }
 
     /// `completion/complete`.
@@ -299,12 +302,13 @@ impl Features {
     }
 }
 
-/// The work of a request that is no tool's.
-fn begun(begun: Result<Result<CallFuture, CallError>, Error>, cx: &RequestContext) -> Begun {
-    let work = match begun {
-        Ok(Ok(future)) => Work::Handler(future),
-        Ok(Err(error)) => Work::Ready(Outcome::Error(error.of_request(cx.peer().revision))),
-        Err(error) => Work::Ready(Outcome::Error(error)),
+/// The work of a request that is no tool's. An embedder's `Deserialize` may panic like his handler may.
+fn guarded(begin: impl FnOnce() -> Result<Result<CallFuture, CallError>, Error>, cx: &RequestContext) -> Begun {
+    let work = match catch_unwind(AssertUnwindSafe(begin)) {
+        Ok(Ok(Ok(future))) => Work::Handler(future),
+        Ok(Ok(Err(error))) => Work::Ready(Outcome::Error(error.of_request(cx.peer().revision))),
+        Ok(Err(error)) => Work::Ready(Outcome::Error(error)),
+        Err(_) => Work::Ready(Outcome::Error(call::panicked(cx, ""))),
     };
     Begun { work, tool: None }
 }

@@ -14,6 +14,7 @@ mod streamable;
 
 use std::cell::RefCell;
 use std::net::IpAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 use crate::access::{Credentials, Denied};
@@ -203,7 +204,9 @@ pub(crate) fn check(head: &Head<'_>, from: From, policy: &Policy) -> Result<Admi
 fn embedder_says(head: &Head<'_>, from: From, policy: &Policy) -> Result<Principal, Rejection> {
     let Some(access) = &policy.features.access else { return Ok(Principal::Anonymous) };
     let credentials = Credentials { authorization: head.authorization, address: from.address };
-    access.principal(&credentials).map_err(|denied| match denied {
+    let told = catch_unwind(AssertUnwindSafe(|| access.principal(&credentials)));
+    let told = told.map_err(|_| Rejection::new(500, "the server's access policy failed; its log says more"))?;
+    told.map_err(|denied| match denied {
         Denied::Unauthenticated => Rejection::new(401, "this server wants other credentials in Authorization"),
         Denied::Forbidden => Rejection::new(403, "these credentials are not for this server"),
     })

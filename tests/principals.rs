@@ -360,3 +360,32 @@ fn b18_nothing_that_depends_on_who_asks_may_be_shared_by_caches() {
         }
     });
 }
+
+/// A policy that fails.
+struct Broken;
+
+impl Access for Broken {
+    fn principal(&self, request: &Credentials<'_>) -> Result<Principal, Denied> {
+        assert!(request.authorization.is_some(), "nobody is nobody");
+        Ok(Principal::Named("ops".into()))
+    }
+
+    fn may_use(&self, _: &Principal, item: Item<'_>) -> bool {
+        assert!(item != Item::Tool("add"), "a policy that panics");
+        true
+    }
+}
+
+#[test]
+fn p81_a_policy_that_panics_lets_nobody_in_and_the_server_lives() {
+    sim::run(|sim| async move {
+        let server = sim.serve_with(|builder| builder.access(Broken));
+        let mut conn = server.connect();
+        let reply = conn.ask(post("/mcp", &[], &initialize(LATEST))).await;
+        assert_eq!(reply.status, 500, "{}", reply.text());
+        let session = Session::open_as(&server, LATEST, Some("x")).await;
+        let answer = session.post(&call(1, "add", json!({ "a": 1, "b": 2 }))).await;
+        assert_eq!(answer.last()["error"]["code"], -32602, "{}", answer.last());
+        assert_eq!(session.post(&call(2, "echo", json!({ "text": "still here" }))).await.said(), "still here");
+    });
+}
