@@ -32,7 +32,7 @@ pub(crate) enum Asking {
 /// One round of a request that may take several.
 pub(crate) struct Rounds {
     about: About,
-    round: u32,
+    round: usize,
     answers: Map<String, Value>,
     /// The answers that the handler has looked at in this round; only these go on to the next.
     used: RefCell<BTreeSet<String>>,
@@ -52,7 +52,7 @@ struct About {
 /// What is sealed in a request state.
 #[derive(Serialize, Deserialize)]
 struct State {
-    round: u32,
+    round: usize,
     answers: Map<String, Value>,
 }
 

@@ -51,7 +51,7 @@ pub struct Limits {
     /// Entries on one page of a list; the rest is behind its cursor.
     pub page_items_max: usize,
     /// How often one request of 2026-07-28 may be answered with a question (F-145); then it is −32602.
-    pub rounds_max: u32,
+    pub rounds_max: usize,
     /// How long a session may be idle (no call running, no stream open) before it ends.
     pub session_idle: Duration,
     /// How long a session may live, whatever it does; running calls may finish.

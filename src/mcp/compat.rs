@@ -64,8 +64,10 @@ impl<'a> Writer<'a> {
         if std::mem::replace(&mut self.some, true) {
             self.out.push(b',');
         }
-        write_string(self.out, name);
-        self.out.push(b':');
+        // Our own names need no escapes.
+        self.out.push(b'"');
+        self.out.extend_from_slice(name.as_bytes());
+        self.out.extend_from_slice(b"\":");
         self.out
     }
 
@@ -196,6 +198,12 @@ fn write_list<T>(out: &mut Vec<u8>, items: &[T], write: impl Fn(&mut Vec<u8>, &T
 }
 
 fn write_content(out: &mut Vec<u8>, content: &Content, revision: Revision) {
+    if let (Block::Text { text }, true) = (&content.block, content.annotations.is_empty()) {
+        // Nearly all content, and serde's way for blocks with annotations is a long one.
+        out.extend_from_slice(b"{\"type\":\"text\",\"text\":");
+        write_string(out, text);
+        return out.push(b'}');
+    }
     match older(content, revision) {
         Some(replacement) => write_json(out, &replacement),
         None => write_json(out, content),

@@ -56,7 +56,7 @@ pub(crate) struct Annotations {
 }
 
 impl Annotations {
-    fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         *self == Annotations::default()
     }
 }
