@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::context::Services;
@@ -33,7 +33,8 @@ pub(crate) enum Asking {
 pub(crate) struct Rounds {
     about: About,
     round: usize,
-    answers: Map<String, Value>,
+    /// As they came: most are never looked at.
+    answers: BTreeMap<String, Box<RawValue>>,
     /// The answers that the handler has looked at in this round; only these go on to the next.
     used: RefCell<BTreeSet<String>>,
     /// Key and question, as JSON.
@@ -53,7 +54,7 @@ struct About {
 #[derive(Serialize, Deserialize)]
 struct State {
     round: usize,
-    answers: Map<String, Value>,
+    answers: BTreeMap<String, Box<RawValue>>,
 }
 
 impl Rounds {
@@ -65,15 +66,14 @@ impl Rounds {
         services: &Services,
         principal: &Principal,
         method: &'static str,
-        target: &Rc<str>,
-        arguments: &str,
+        (target, arguments): (Rc<str>, Box<str>),
         params: &Members<'_>,
     ) -> Result<Rounds, Error> {
-        let about = About { method, target: target.clone(), arguments: arguments.into() };
+        let about = About { method, target, arguments };
         let mut rounds = Rounds {
             about,
             round: 0,
-            answers: Map::new(),
+            answers: BTreeMap::new(),
             used: RefCell::default(),
             wanted: RefCell::default(),
             is_retry: false,
@@ -86,9 +86,7 @@ impl Rounds {
             (rounds.round, rounds.answers, rounds.is_retry) = (state.round, state.answers, true);
         }
         if let Some(answers) = params.object("inputResponses")? {
-            let read =
-                |(key, answer): (&str, &RawValue)| Some((key.to_owned(), serde_json::from_str(answer.get()).ok()?));
-            rounds.answers.extend(answers.iter().filter_map(read));
+            rounds.answers.extend(answers.iter().map(|(key, answer)| (key.to_owned(), answer.to_owned())));
             rounds.is_retry = true;
         }
         Ok(rounds)
@@ -98,7 +96,7 @@ impl Rounds {
     pub(crate) fn answer(&self, key: &str) -> Option<Value> {
         let answer = self.answers.get(key)?;
         self.used.borrow_mut().insert(key.to_owned());
-        Some(answer.clone())
+        serde_json::from_str(answer.get()).ok()
     }
 
     /// Asks: the call will end with this question.
@@ -145,7 +143,7 @@ impl About {
         crate::jsonrpc::write_json(&mut text, state);
         let principal = principal.binding();
         let bound = [principal.as_bytes(), self.method.as_bytes(), self.target.as_bytes(), &self.digest()];
-        let expires = services.clock.wall_seconds() + services.common.limits.state_wait.as_secs();
+        let expires = services.clock.wall_seconds().saturating_add(services.common.limits.state_wait.as_secs());
         services.seal.seal(PURPOSE, &bound, expires, &text, services.nonce())
     }
 

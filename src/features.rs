@@ -24,6 +24,7 @@ use crate::mirror;
 use crate::prompts::{Blank, Completions, GetParams, Prompts, read_completion};
 use crate::resources::{self, Resources};
 use crate::revision::Revision;
+use crate::schema::HeaderKind;
 use crate::tools::{self, CallFuture, CallParams, Tools};
 
 /// Everything that a server offers.
@@ -211,7 +212,7 @@ impl Features {
             if let Some(missing) = missing(&tool.needs, cx) {
                 return Ok(Err(CallError::missing(missing)));
             }
-            self.ask_by_rounds(cx, "tools/call", &entry.name, call.arguments(), params)?;
+            self.ask_by_rounds(cx, "tools/call", || (entry.name.clone(), call.arguments().into()), params)?;
             Ok(entry.future(cx.clone(), arguments))
         };
         // An embedder's `Deserialize` may panic like his handler may.
@@ -228,7 +229,7 @@ impl Features {
     pub(crate) fn read(&self, params: &Members<'_>, cx: &RequestContext) -> Begun {
         let begin = || {
             let uri = resources::read_uri(params)?;
-            self.ask_by_rounds(cx, "resources/read", &uri.as_str().into(), "", params)?;
+            self.ask_by_rounds(cx, "resources/read", || (uri.as_str().into(), Box::default()), params)?;
             let found = self.resources.find(&uri, |item| self.may_use(cx.principal(), item));
             Ok(found.map(|found| found.future(cx.clone())))
         };
@@ -249,8 +250,8 @@ impl Features {
         let begin = || {
             let get = GetParams::read(params)?;
             let entry = self.prompts.find(&get.name, |item| self.may_use(cx.principal(), item))?;
-            let arguments = json!(get.arguments()).to_string();
-            self.ask_by_rounds(cx, "prompts/get", &get.name.as_str().into(), &arguments, params)?;
+            let about = || (get.name.as_str().into(), json!(get.arguments()).to_string().into());
+            self.ask_by_rounds(cx, "prompts/get", about, params)?;
             Ok(entry.future(cx.clone(), get))
         };
         guarded(begin, cx)
@@ -285,17 +286,16 @@ impl Features {
         }
     }
 
-    /// Where every request stands alone, questions are asked in rounds.
+    /// Where every request stands alone, questions are asked in rounds; `about` is its target and its arguments.
     fn ask_by_rounds(
         &self,
         cx: &RequestContext,
         method: &'static str,
-        target: &Rc<str>,
-        arguments: &str,
+        about: impl FnOnce() -> (Rc<str>, Box<str>),
         params: &Members<'_>,
     ) -> Result<(), Error> {
         if cx.peer().revision.is_stateless() {
-            let rounds = Rounds::read(cx.services(), cx.principal(), method, target, arguments, params)?;
+            let rounds = Rounds::read(cx.services(), cx.principal(), method, about(), params)?;
             cx.asks_by(Asking::Rounds(Box::new(rounds)));
         }
         Ok(())
@@ -332,10 +332,11 @@ fn check_mirrored(entry: &tools::Entry, mirrored: &[(&str, &str)], arguments: &V
         }
         let value = param.path.iter().try_fold(arguments, |value, name| value.get(name));
         let number;
-        let expected = match value {
-            Some(Value::String(text)) => mirror::Expected::String(text),
-            Some(Value::Bool(yes)) => mirror::Expected::Boolean(*yes),
-            Some(Value::Number(value)) => {
+        let expected = match (param.kind, value) {
+            (_, None | Some(Value::Null)) => mirror::Expected::Absent,
+            (HeaderKind::String, Some(Value::String(text))) => mirror::Expected::String(text),
+            (HeaderKind::Boolean, Some(Value::Bool(yes))) => mirror::Expected::Boolean(*yes),
+            (HeaderKind::Integer, Some(Value::Number(value))) => {
                 if value.as_f64().is_none_or(|value| value.abs() > INTEGER_MAX) {
                     let name = param.path.join(".");
                     return Err(Error::invalid_params(format!("`{name}`: expected an integer within ±(2^53 − 1)")));
@@ -343,9 +344,8 @@ fn check_mirrored(entry: &tools::Entry, mirrored: &[(&str, &str)], arguments: &V
                 number = value.to_string();
                 mirror::Expected::Integer(&number)
             }
-            // Anything else does not fit the schema, which is said later and better.
-            Some(Value::Array(_) | Value::Object(_)) => continue,
-            Some(Value::Null) | None => mirror::Expected::Absent,
+            // It does not fit the schema, which is said later and better.
+            _ => continue,
         };
         mirror::check_param(&param.token, header, expected).map_err(mismatch)?;
     }

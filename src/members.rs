@@ -21,7 +21,7 @@ impl<'a> Members<'a> {
         serde_json::from_str(raw.get()).ok()
     }
 
-    /// A member; one that is `null` is not there.
+    /// A member; one that is `null` is not there. Linear in members: for the few that have names of ours.
     pub(crate) fn get(&self, name: &str) -> Option<&'a RawValue> {
         let found = self.0.iter().find(|(key, _)| key == name)?;
         Some(found.1).filter(|raw| raw.get() != "null")

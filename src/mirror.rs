@@ -2,7 +2,7 @@
 //!
 //! One decision is made here: does the header say the same? Somebody in front of us may have routed or let in by
 //! the header, so everything that could be read in two ways is refused. Which headers are due, the schema of the
-//! tool says; that the argument has the type the schema names was checked before. This file knows neither.
+//! tool says; an argument of another type than the schema names is not compared, and refused for its type later. This file knows neither.
 
 use std::borrow::Cow;
 

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use crate::access::Item;
 use crate::context::RequestContext;
-use crate::jsonrpc::{self, Error};
+use crate::jsonrpc::{self, Error, read_string};
 use crate::listing::Listed;
 use crate::mcp::compat::Outcome;
 use crate::mcp::describe::Prompt;
@@ -15,6 +15,7 @@ use crate::members::{self, Members};
 use crate::revision::Revision;
 use crate::tools::CallFuture;
 use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 
 type Handler = Box<dyn Fn(RequestContext, serde_json::Value) -> Result<CallFuture, CallError>>;
 type Completer = Box<dyn Fn(RequestContext, CompletionRequest) -> CallFuture>;
@@ -93,7 +94,11 @@ impl GetParams {
 /// The `arguments` among `members`: texts, all of them.
 fn texts(members: &Members<'_>) -> Result<BTreeMap<String, String>, Error> {
     let arguments = members.object("arguments")?.unwrap_or_default();
-    arguments.iter().map(|(name, _)| Ok((name.to_owned(), arguments.required(name)?.into()))).collect()
+    let read = |(name, raw): (&str, &RawValue)| {
+        let text = read_string(raw).ok_or_else(|| members::wrong(name, "a string", Some(raw)))?;
+        Ok((name.to_owned(), text.into()))
+    };
+    arguments.iter().map(read).collect()
 }
 
 impl Entry {

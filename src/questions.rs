@@ -69,6 +69,11 @@ impl Questions {
         asked.map(|question| question.settle(answer)).is_some()
     }
 
+    /// Does anybody wait for this answer?
+    pub(crate) fn expects(&self, id: &RequestId) -> bool {
+        self.open.borrow().iter().any(|question| question.id == *id)
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.open.borrow().len()
     }

@@ -26,7 +26,7 @@ mod place;
 
 use serde_json::Value;
 
-pub(crate) use headers::{HeaderParam, header_params};
+pub(crate) use headers::{HeaderKind, HeaderParam, header_params};
 
 use number::{Divisor, Num};
 use pattern::Pattern;

@@ -150,6 +150,7 @@ impl<F: Future<Output = ()>> Future for Turns<'_, F> {
 /// Accepts and obeys until told to stop, then drains.
 async fn attend(shell: Rc<Shell>, doors: Vec<Door>, handle: Handle) {
     let commands = handle.commands();
+    drop(handle.take_changes()); // those of a server before this one
     let accepting: Vec<_> = doors.into_iter().filter_map(|door| shell.spawn(door.serve(shell.clone()))).collect();
     let grace = loop {
         match commands.recv().await {
@@ -169,6 +170,7 @@ async fn attend(shell: Rc<Shell>, doors: Vec<Door>, handle: Handle) {
     patience.or(told_again(&shell, &commands)).await;
     let keys = shell.table.borrow().keys(|_| true);
     keys.into_iter().for_each(|key| shell.end_session(key, Reason::Shutdown));
+    shell.drop_stateless_calls(|_| true);
     // What was answered or ended last is on its way out; a peer that takes nothing is not waited for.
     let last = drained(&shell, |shell| shell.connections.borrow().is_empty()).or(sleep(&shell, LAST_BYTES));
     last.or(told_again(&shell, &commands)).await;
@@ -185,6 +187,7 @@ fn obey(shell: &Rc<Shell>, command: Command) {
             for listener in shell.services.listeners.all().iter().filter(|listener| !tokens.know(&listener.principal)) {
                 listener.end();
             }
+            shell.drop_stateless_calls(|cx| !tokens.know(cx.principal()));
             let revoked = shell.table.borrow().keys(|session| !tokens.know(session.principal()));
             *shell.policy.tokens.borrow_mut() = Some(tokens);
             revoked.into_iter().for_each(|key| shell.end_session(key, Reason::Revoked));
@@ -198,19 +201,20 @@ fn tell(shell: &Shell, changes: &Changes) {
     if changes.is_empty() {
         return;
     }
+    let features = &shell.policy.features;
     for session in shell.table.borrow().iter().filter(|session| session.initialized) {
         let Some(stream) = &session.stream else { continue };
         let filter = Filter::of_session(session.subscriptions.iter().map(|(uri, _)| uri.as_str()));
-        changes.notifications(&filter, None).into_iter().for_each(|text| stream.notice(text));
+        let texts = changes.notifications(&filter, None, |uri| features.may_hear(session.principal(), uri));
+        for text in texts {
+            stream.ask(text);
+        }
     }
     for listener in shell.services.listeners.all() {
-        let may_hear = |uri: &str| shell.policy.features.may_hear(&listener.principal, uri);
-        let mut changes = changes.clone();
-        changes.updated.retain(|uri| may_hear(uri));
-        for text in changes.notifications(&listener.filter, Some(&listener.id)) {
-            if !listener.stream.ask(text) {
-                listener.end(); // F-156: it reads too slowly to be told everything
-            }
+        let may_hear = |uri: &str| features.may_hear(&listener.principal, uri);
+        let texts = changes.notifications(&listener.filter, Some(&listener.id), may_hear);
+        if !texts.into_iter().all(|text| listener.stream.ask(text)) {
+            listener.end(); // F-156: it reads too slowly to be told everything
         }
     }
 }

@@ -57,6 +57,9 @@ pub(crate) enum End {
     Closed,
 }
 
+/// Messages of the kind that is not dropped in silence that may wait for one reader (F-156); their bytes count like all.
+const ASKED_MAX: usize = 1024;
+
 enum Feed {
     /// The connection has not decided between JSON and a stream yet.
     Undecided(Vec<Rc<Frame>>),
@@ -207,12 +210,17 @@ impl Stream {
     /// Takes a request of ours, or a notification that must not be dropped in silence; false if there is no room for it,
     /// or nobody whom it could reach now or later.
     pub(crate) fn ask(self: &Rc<Self>, text: Vec<u8>) -> bool {
-        self.take(Kind::Request, text)
+        let took = self.take(Kind::Request, text);
+        if !took {
+            self.dropped(&mut self.state.borrow_mut());
+        }
+        took
     }
 
     fn take(self: &Rc<Self>, kind: Kind, text: Vec<u8>) -> bool {
         // Refused before it has a number: a gap in the numbers is one that nobody can resume behind.
-        if !self.has_room(&self.state.borrow(), text.len()) {
+        let most = if kind == Kind::Request { ASKED_MAX } else { self.common.limits.queue_messages_max };
+        if !self.has_room_below(&self.state.borrow(), text.len(), most) {
             return false;
         }
         let frame = self.frame(kind, None, text);
@@ -367,6 +375,11 @@ impl Stream {
 
     /// Is there room for a message that may be dropped?
     fn has_room(&self, state: &State, bytes: usize) -> bool {
+        self.has_room_below(state, bytes, self.common.limits.queue_messages_max)
+    }
+
+    /// The same with at most so many messages in the queue.
+    fn has_room_below(&self, state: &State, bytes: usize, messages_max: usize) -> bool {
         let limits = &self.common.limits;
         if state.ended.is_some() || self.answers_only.get() {
             return false;
@@ -374,12 +387,14 @@ impl Stream {
         let (count, held) = match &state.feed {
             Feed::Open(sender) => (sender.len() + state.backlog.len(), state.queued_bytes),
             Feed::Undecided(early) => (early.len(), state.queued_bytes),
+            // What nobody reads now is not kept in such numbers, whatever it is.
+            Feed::Detached if state.kept.len() / 4 >= limits.queue_messages_max => return false,
             Feed::Detached if self.can_be_resumed(state) => {
                 (state.kept.len() / 4, state.kept_bytes.saturating_sub(limits.replay_bytes_max / 2))
             }
             Feed::Detached => return false,
         };
-        count < limits.queue_messages_max && held + bytes <= limits.queue_bytes_max
+        count < messages_max && held + bytes <= limits.queue_bytes_max
     }
 
     /// Stores first, then sends (S-22). What may still become plain JSON is not stored.

@@ -43,15 +43,21 @@ impl Changes {
         }
     }
 
-    /// The notifications to one who wants what `filter` says, each with `subscription` if it has one.
-    pub(crate) fn notifications(&self, filter: &Filter, subscription: Option<&RequestId>) -> Vec<Vec<u8>> {
+    /// The notifications to one who wants what `filter` says and may hear of a resource if `may_hear` says so, each with
+    /// `subscription` if it has one.
+    pub(crate) fn notifications(
+        &self,
+        filter: &Filter,
+        subscription: Option<&RequestId>,
+        may_hear: impl Fn(&str) -> bool,
+    ) -> Vec<Vec<u8>> {
         let lists = [
             (self.tools && filter.tools_list_changed, "notifications/tools/list_changed"),
             (self.prompts && filter.prompts_list_changed, "notifications/prompts/list_changed"),
             (self.resources && filter.resources_list_changed, "notifications/resources/list_changed"),
         ];
         let lists = lists.into_iter().filter(|(wanted, _)| *wanted).map(|(_, method)| (method, None));
-        let updated = self.updated.iter().filter(|uri| filter.covers(uri));
+        let updated = self.updated.iter().filter(|uri| filter.covers(uri) && may_hear(uri));
         let updated = updated.map(|uri| ("notifications/resources/updated", Some(uri.as_str())));
         lists.chain(updated).map(|(method, uri)| notification(method, uri, subscription)).collect()
     }
@@ -249,7 +255,8 @@ mod tests {
             ..Filter::default()
         };
         let id = RequestId::String("a".into());
-        let texts: Vec<_> = changes.notifications(&filter, Some(&id)).into_iter().map(String::from_utf8).collect();
+        let texts: Vec<_> =
+            changes.notifications(&filter, Some(&id), |_| true).into_iter().map(String::from_utf8).collect();
         let meta = r#""_meta":{"io.modelcontextprotocol/subscriptionId":"a"}"#;
         let expected = [
             format!(r#"{{"jsonrpc":"2.0","method":"notifications/tools/list_changed","params":{{{meta}}}}}"#),
@@ -261,6 +268,6 @@ mod tests {
             ),
         ];
         assert_eq!(texts.into_iter().map(Result::unwrap).collect::<Vec<_>>(), expected);
-        assert!(changes.notifications(&Filter::default(), None).is_empty());
+        assert!(changes.notifications(&Filter::default(), None, |_| true).is_empty());
     }
 }

@@ -22,6 +22,7 @@ mod http;
 mod http_sse;
 mod lifecycle;
 mod listening;
+mod polling;
 mod principals;
 mod sessions;
 mod slow;

@@ -253,7 +253,7 @@ fn f156_who_reads_too_slowly_is_ended_with_a_result_and_costs_the_others_nothing
         let mut slow = server.connect_narrow(512);
         slow.send(ask.bytes()).await;
         let (mut quick, _) = client.listen("quick", filter).await;
-        for n in 0..200 {
+        for n in 0..1_200 {
             server.handle().resource_updated(format!("fw://rules/{n}"));
             let told = next(&mut quick).await.unwrap();
             assert_eq!(told["params"]["uri"], format!("fw://rules/{n}"));
@@ -269,7 +269,7 @@ fn f156_who_reads_too_slowly_is_ended_with_a_result_and_costs_the_others_nothing
         for (n, message) in told.iter().enumerate() {
             assert_eq!(message["params"]["uri"], format!("fw://rules/{n}"), "what it was told has no gaps");
         }
-        assert!(told.len() < 200);
+        assert!(told.len() < 1_200);
         drop(quick);
         sim.sleep(200).await;
         assert_eq!(server.gauge("buffered_bytes").await, 0);

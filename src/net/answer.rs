@@ -43,8 +43,15 @@ impl Link {
             }
             Turn::Ended => {
                 // the session ended while its request waited, and no head is out yet.
-                let cause = "the session ended before the answer; send initialize to begin a new one";
-                response::rejection(&mut out, &Rejection::new(404, cause), &manner);
+                let rejection = match exchange.session {
+                    Some(_) => {
+                        Rejection::new(404, "the session ended before the answer; send initialize to begin a new one")
+                    }
+                    None => {
+                        Rejection::new(503, "the server ended this call: it is shutting down, or the token was revoked")
+                    }
+                };
+                response::rejection(&mut out, &rejection, &manner);
                 self.flush(&mut out).await?;
             }
             Turn::Stream => return Box::pin(self.answer_as_stream(exchange, manner, running)).await,
@@ -76,7 +83,7 @@ impl Link {
             }
             // A cut means that the server stops for good; until then calls may finish.
             let gone = self.presence.poll_cut(cx.waker()).is_some() || self.poll_peer(cx).is_err();
-            if gone || (cancels && self.half_closed) {
+            if gone || (cancels && (self.half_closed || self.is_deaf())) {
                 return Poll::Ready(Turn::Lost);
             }
             match &mut silence {

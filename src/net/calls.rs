@@ -34,6 +34,8 @@ pub(crate) struct CallKey {
     serial: u64,
 }
 
+const LISTEN: &str = "subscriptions/listen";
+
 /// A call that takes longer than this is worth a line in the log.
 const SLOW: Duration = Duration::from_secs(1);
 
@@ -178,6 +180,18 @@ impl Shell {
         if !uncancellable && let Some(running) = self.take_running(slot) {
             self.abort(&running, None, "session_ended");
         }
+    }
+
+    /// Drops calls that stand alone and whose context says so, as the end of a session drops its calls. Listeners are
+    /// ended in another way, with a result.
+    pub(crate) fn drop_stateless_calls(&self, which: impl Fn(&RequestContext) -> bool) {
+        let calls = self.calls.borrow();
+        let alone = calls
+            .iter()
+            .filter(|(_, running)| running.session.is_none() && running.method != LISTEN && which(&running.cx));
+        let slots: Vec<_> = alone.map(|(slot, _)| slot).collect();
+        drop(calls);
+        slots.into_iter().for_each(|slot| self.drop_call(slot));
     }
 
     fn abort(&self, running: &Running, error: Option<Error>, outcome: &str) {

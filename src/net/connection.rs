@@ -467,13 +467,19 @@ impl Link {
         .await;
     }
 
+    /// Has so much been read of later requests that the end of the connection would not be noticed? Where that end
+    /// cancels a call, a client may not say so much before its answer.
+    pub(super) fn is_deaf(&self) -> bool {
+        self.pending.len() > SMALL
+    }
+
     /// Watches the peer while something else is awaited. Bytes that come are the next requests.
     ///
     /// # Errors
     /// The connection is gone; not when the peer merely says that it will send nothing more.
     pub(crate) fn poll_peer(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         // With this much of later requests at hand, nothing more is read until the current one is answered.
-        while !self.half_closed && self.pending.len() <= SMALL {
+        while !self.half_closed && !self.is_deaf() {
             let mut scratch = self.shell.scratch.borrow_mut();
             let room = SMALL.min(scratch.len());
             match self.socket.poll_read(cx, &mut scratch[..room], &mut self.eager) {

@@ -143,7 +143,7 @@ impl Link {
             match (self.half_closed && !was_half_closed, open.eof_ends) {
                 (true, false) => Poll::Ready(Turn::Probe),
                 (true, true) => Poll::Ready(Turn::Gone),
-                _ if open.eof_ends && self.half_closed => Poll::Ready(Turn::Gone),
+                _ if open.eof_ends && (self.half_closed || self.is_deaf()) => Poll::Ready(Turn::Gone),
                 _ if *chatter > CHATTER_MAX => Poll::Ready(Turn::Gone),
                 _ => Poll::Pending,
             }

@@ -70,6 +70,9 @@ pub(crate) fn classify(shape: &Shape<'_>, header: Header<'_>, has_session: bool)
     match shape {
         Shape::Batch { claims } if *claims || is_stateless => Verdict::Refuse(INVALID_REQUEST, Cause::NoSuchMessage),
         Shape::Response if is_stateless => Verdict::Refuse(INVALID_REQUEST, Cause::NoSuchMessage),
+        Shape::Batch { .. } | Shape::Response if is_unknown && has_session => {
+            Verdict::Refuse(INVALID_REQUEST, Cause::UnsupportedInSession)
+        }
         Shape::Batch { .. } | Shape::Response => Verdict::Session,
         Shape::Notification(claim) => notification(claim, header, has_session),
         Shape::Request { claim: Claim::Version(_) | Claim::NotAString, .. } => Verdict::Stateless,
@@ -159,6 +162,9 @@ mod tests {
                         // In a session an unknown header is the session's own fault.
                         (Verdict::Refuse(-32600, Cause::UnsupportedInSession), Verdict::Refuse(-32022, _)) => {
                             has_session
+                        }
+                        (Verdict::Refuse(-32600, Cause::UnsupportedInSession), Verdict::Session) => {
+                            has_session && version == ODD
                         }
                         (Verdict::Session, Verdict::Refuse(-32022, _)) => has_session,
                         (Verdict::Refuse(code, _), Verdict::Refuse(other, _)) => code == other,

@@ -248,7 +248,7 @@ impl Desk<'_> {
             let words = format!("{most} subscriptions are open already (limit subscriptions_max); end one");
             return Err(Error::invalid_params(words));
         }
-        let held = self.services.common.budget.reserve(uri.len());
+        let held = self.services.common.budget.reserve(uri.len() + SUBSCRIPTION_BYTES);
         let held =
             held.ok_or_else(|| Error::new(INTERNAL_ERROR, "the server's buffers are full (limit buffered_bytes_max)"))?;
         session.subscriptions.push((uri, held));
@@ -294,8 +294,11 @@ impl Desk<'_> {
         let acknowledgement = filter.acknowledgement(&id);
         let mut subscription = b"\"io.modelcontextprotocol/subscriptionId\":".to_vec();
         id.write(&mut subscription);
-        let listening = listeners.open(id, cx.principal().clone(), filter, stream.clone());
-        stream.notice(acknowledgement);
+        if !stream.ask(acknowledgement) {
+            let words = "resourceSubscriptions: together too long to be acknowledged (limit queue_bytes_max)";
+            return Outcome::Error(Error::invalid_params(words)).into();
+        }
+        let listening = listeners.open(id, cx.principal().clone(), filter, stream);
         let cx = cx.clone();
         let ended = async move {
             listening.await;
@@ -315,6 +318,12 @@ impl Desk<'_> {
 
     /// An answer to a question of ours.
     fn response(&mut self, key: SessionKey, id: &RequestId, outcome: Result<&RawValue, &RawValue>) {
+        let Some(session) = self.table.get(key) else { return };
+        if !session.questions.expects(id) {
+            // Not even read: it may be large.
+            log::debug!(target: "portcullis", "a response to no request of ours was dropped session={}", session.fingerprint);
+            return;
+        }
         let answer = match outcome {
             Ok(result) => Answer::Result(serde_json::from_str(result.get()).unwrap_or_default()),
             Err(error) => {
@@ -322,10 +331,7 @@ impl Desk<'_> {
                 Answer::Error(jsonrpc::prefix(&words.unwrap_or_default(), 300).to_owned())
             }
         };
-        let Some(session) = self.table.get(key) else { return };
-        if !session.questions.answered(id, answer) {
-            log::debug!(target: "portcullis", "a response to no request of ours was dropped session={}", session.fingerprint);
-        }
+        session.questions.answered(id, answer);
     }
 
     /// Cancels the one call that is meant; if two could be meant, none (S-45, P01).
@@ -344,6 +350,9 @@ impl Desk<'_> {
         }
     }
 }
+
+/// What a subscription takes besides its address.
+const SUBSCRIPTION_BYTES: usize = 96;
 
 /// The result of a method that has nothing to say.
 fn empty(cx: &RequestContext) -> Outcome {

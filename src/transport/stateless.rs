@@ -70,10 +70,10 @@ impl Desk<'_> {
         let log_level = log_level.map(|level| Rc::new(Cell::new(level)));
         let asker = Asker { session: None, peer: Rc::new(peer), log_level, questions: None, initialized: true };
         let bytes = match method {
-            Method::Listen => LISTEN_ANSWER_BYTES + body_bytes,
+            Method::Listen => LISTEN_ANSWER_BYTES,
             _ => self.services.common.limits.result_bytes_max,
         };
-        let room = self.room_for(bytes).map_err(of)?;
+        let room = self.room_for(bytes + body_bytes).map_err(of)?;
         let reply = Stream::new(&self.services.common, Role::Reply, None, None);
         if form == Form::Json {
             reply.take_only_answers();
@@ -86,8 +86,8 @@ impl Desk<'_> {
     }
 }
 
-/// The answer to `subscriptions/listen` is small, and its call is long: no room for a large one is held all the time,
-/// but room for its filter is.
+/// The answer to `subscriptions/listen` is small, and its call is long: no room for a large one is held all the time.
+/// Every call holds room for its body besides: filters, and the answers of retries, live as long as it.
 const LISTEN_ANSWER_BYTES: usize = 4096;
 
 /// T-12 … T-16: the envelope is whole, and the headers say what the body says.
@@ -172,6 +172,9 @@ fn named_target<'a>(method: &str, params: &Params<'a>) -> Option<Cow<'a, str>> {
     params.as_ref().ok()?.text(member).ok()?
 }
 
+/// What a session's client is told whose header names no revision that has sessions (S-36).
+pub(super) const UNSUPPORTED_IN_SESSION: &str = "MCP-Protocol-Version: expected 2025-03-26, 2025-06-18 or 2025-11-25";
+
 /// What the classification refuses, in words.
 pub(super) fn refusal(code: i32, cause: Cause, header: Header<'_>, meta: &Meta<'_>) -> Rejection {
     let requested = match header {
@@ -187,9 +190,7 @@ pub(super) fn refusal(code: i32, cause: Cause, header: Header<'_>, meta: &Meta<'
             Claim::Version(version) => unsupported(&version),
             _ => unsupported(requested),
         },
-        Cause::UnsupportedInSession => {
-            Error::new(code, "MCP-Protocol-Version: expected 2025-03-26, 2025-06-18 or 2025-11-25")
-        }
+        Cause::UnsupportedInSession => Error::new(code, UNSUPPORTED_IN_SESSION),
     };
     error.into()
 }

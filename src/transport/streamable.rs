@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::classify::{Header, Shape, Verdict, classify};
 use super::messages::Request;
-use super::stateless::refusal;
+use super::stateless::{UNSUPPORTED_IN_SESSION, refusal};
 use super::{
     Admission, Desk, Events, Exchange, First, Form, From, Reply, form, no_session, parse_session_id, session_id_text,
 };
@@ -253,14 +253,16 @@ fn claims(message: &Message<'_>) -> bool {
     }
 }
 
-/// T-10: streams and sessions are there for those who have them.
+/// T-10: streams and sessions are there for those who have them; S-36: an unknown revision is refused.
 fn refuse_stateless(head: &Head<'_>) -> Result<(), Rejection> {
     match head.protocol_version.map(Revision::named) {
-        Some(Named::Stateless(_)) => {}
-        Some(Named::Unknown) if head.session.is_none() => {}
-        _ => return Ok(()),
+        None | Some(Named::Handshake(_)) => Ok(()),
+        Some(Named::Unknown) if head.session.is_some() => Err(Rejection::new(400, UNSUPPORTED_IN_SESSION)),
+        Some(_) => {
+            let words = format!("the revision that MCP-Protocol-Version names has no {}", head.method);
+            Err(Rejection::method("POST", words))
+        }
     }
-    Err(Rejection::method("POST", format!("the revision that MCP-Protocol-Version names has no {}", head.method)))
 }
 
 /// Statuses that end a probe tell which request they are about; a 404 is about the session (S-29).
