@@ -34,6 +34,8 @@ pub(crate) struct Services {
     pub(crate) listeners: Rc<Listeners>,
     /// The server's `Implementation`, as JSON.
     pub(crate) server_info: Vec<u8>,
+    /// Clients of 2026-07-28 send the same `_meta` with every request: the last one, and what it said.
+    pub(crate) last_envelope: RefCell<Option<(Box<str>, Rc<Peer>)>>,
     /// Everybody gets the same answers: clients may share what they keep, where the server says so.
     pub(crate) same_for_all: bool,
 }

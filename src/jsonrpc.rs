@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::door;
-use crate::members::Members;
+use crate::members::{Members, ObjectOr};
 
 /// The id of a request: a string or a whole number of any size.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -164,8 +164,8 @@ struct Envelope<'a> {
     id: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "present")]
     method: Option<&'a RawValue>,
-    #[serde(borrow, default, deserialize_with = "present")]
-    params: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    params: ObjectOr<'a>,
     #[serde(borrow, default, deserialize_with = "present")]
     result: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "present")]
@@ -232,10 +232,7 @@ fn message(text: &str) -> Result<Message<'_>, Error> {
         };
     };
     let method = read_string(method).ok_or_else(|| Error::invalid_request("\"method\": expected a string"))?;
-    let params = match members.params.filter(|raw| raw.get() != "null") {
-        None => Ok(Members::default()),
-        Some(raw) => Members::read(raw).ok_or_else(|| Error::invalid_params("params: expected an object")),
-    };
+    let params = members.params.0.ok_or_else(|| Error::invalid_params("params: expected an object"));
     Ok(match id {
         Some(id) => Message::Request { id, method, params },
         None => Message::Notification { method, params },

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::jsonrpc::{Error, prefix, read_string};
@@ -61,23 +61,82 @@ pub(crate) fn wrong(name: &str, expected: &str, got: Option<&RawValue>) -> Error
 
 impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Members<'a>, D::Error> {
-        struct Reader;
-        impl<'de> Visitor<'de> for Reader {
-            type Value = Vec<(Cow<'de, str>, &'de RawValue)>;
+        from.deserialize_map(Reader).map(Members)
+    }
+}
+
+/// Reads an object's members.
+struct Reader;
+impl<'de> Visitor<'de> for Reader {
+    type Value = Vec<(Cow<'de, str>, &'de RawValue)>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut members = Vec::with_capacity(4);
+        while let Some(Key(key)) = map.next_key()? {
+            members.push((key, map.next_value()?));
+        }
+        Ok(members)
+    }
+}
+
+/// The members of an object, none of `null`; or that it is something else.
+#[derive(Debug)]
+pub(crate) struct ObjectOr<'a>(pub(crate) Option<Members<'a>>);
+
+impl Default for ObjectOr<'_> {
+    fn default() -> Self {
+        ObjectOr(Some(Members::default()))
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for ObjectOr<'a> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<ObjectOr<'a>, D::Error> {
+        struct Anything;
+        impl<'de> Visitor<'de> for Anything {
+            type Value = Option<Members<'de>>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
+                f.write_str("anything")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::with_capacity(4);
-                while let Some(Key(key)) = map.next_key()? {
-                    members.push((key, map.next_value()?));
-                }
-                Ok(members)
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                Reader.visit_map(map).map(|members| Some(Members(members)))
+            }
+
+            fn visit_unit<E>(self) -> Result<Self::Value, E> {
+                Ok(Some(Members::default()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+                while seq.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(None)
+            }
+
+            fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+                Ok(None)
+            }
+
+            fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+                Ok(None)
+            }
+
+            fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+                Ok(None)
+            }
+
+            fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+                Ok(None)
+            }
+
+            fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
+                Ok(None)
             }
         }
-        from.deserialize_map(Reader).map(Members)
+        from.deserialize_any(Anything).map(ObjectOr)
     }
 }
 
@@ -86,8 +145,8 @@ struct Key<'a>(Cow<'a, str>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Key<'a> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Key<'a>, D::Error> {
-        struct Reader;
-        impl<'de> Visitor<'de> for Reader {
+        struct Word;
+        impl<'de> Visitor<'de> for Word {
             type Value = Cow<'de, str>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -102,7 +161,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Key<'a> {
                 Ok(key.to_owned().into())
             }
         }
-        from.deserialize_str(Reader).map(Key)
+        from.deserialize_str(Word).map(Key)
     }
 }
 

@@ -1,11 +1,9 @@
 //! What an operator sees: health, and every session, living and ended. Never a secret id.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Value, json};
 
 use crate::clock::Instant;
-use crate::jsonrpc::write_json;
+use crate::jsonrpc::{write_integer, write_json, write_string};
 use crate::net::shell::{Shell, Wait};
 use crate::session::{Session, Tombstone};
 use crate::transport::Reply;
@@ -69,10 +67,9 @@ impl Sessions {
                 out.extend_from_slice(b"\n],\n\"ended\": [");
                 write_list(out, shell.table.borrow().ended().map(|tomb| past(tomb, now)), false);
                 out.extend_from_slice(b"\n],\n\"counters\": ");
-                let counters = shell.counters();
-                write_json(out, &counters.each().map(|(name, _, value)| (name, value)).collect::<BTreeMap<_, _>>());
+                write_counters(out, shell, |out, _, value| write_integer(out, value.try_into().unwrap_or(i64::MAX)));
                 out.extend_from_slice(b",\n\"counters_mean\": ");
-                write_json(out, &counters.each().map(|(name, meaning, _)| (name, meaning)).collect::<BTreeMap<_, _>>());
+                write_counters(out, shell, |out, meaning, _| write_string(out, meaning));
                 out.extend_from_slice(b"\n}\n");
                 Part::Done
             }
@@ -80,6 +77,17 @@ impl Sessions {
         };
         true
     }
+}
+
+/// Appends an object with a member for each counter.
+fn write_counters(out: &mut Vec<u8>, shell: &Shell, write: impl Fn(&mut Vec<u8>, &str, u64)) {
+    for (at, (name, meaning, value)) in shell.counters().each().enumerate() {
+        out.push(if at == 0 { b'{' } else { b',' });
+        write_string(out, name);
+        out.push(b':');
+        write(out, meaning, value);
+    }
+    out.push(b'}');
 }
 
 /// Everything at once, for an embedder.

@@ -2,6 +2,7 @@
 
 mod builder;
 
+use std::cell::RefCell;
 use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -94,6 +95,7 @@ impl Server {
             seal: self.seal,
             listeners: Rc::default(),
             server_info: self.server_info,
+            last_envelope: RefCell::default(),
             same_for_all,
         });
         let shell = Shell::new(self.policy, services);

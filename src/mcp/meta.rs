@@ -1,6 +1,7 @@
 //! The `_meta` of a request's params (F-1), as far as the server looks at it.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 
 use serde_json::value::RawValue;
 
@@ -10,7 +11,11 @@ use crate::members::{self, Members};
 
 /// What stands in a request's `_meta`. Borrows from the request.
 #[derive(Default)]
-pub(crate) struct Meta<'a>(Members<'a>);
+pub(crate) struct Meta<'a> {
+    raw: Option<&'a RawValue>,
+    /// Read when somebody asks.
+    members: OnceCell<Members<'a>>,
+}
 
 /// What a message claims its revision to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,20 +29,28 @@ pub(crate) enum Claim<'a> {
 impl<'a> Meta<'a> {
     /// Reads it from a request's params; an absent or malformed one is empty.
     pub(crate) fn of(params: &Params<'a>) -> Meta<'a> {
-        let meta = params.as_ref().ok().and_then(|params| params.get("_meta"));
-        Meta(meta.and_then(Members::read).unwrap_or_default())
+        Meta { raw: params.as_ref().ok().and_then(|params| params.get("_meta")), members: OnceCell::new() }
+    }
+
+    /// As it came.
+    pub(crate) fn text(&self) -> Option<&'a str> {
+        self.raw.map(RawValue::get)
+    }
+
+    fn members(&self) -> &Members<'a> {
+        self.members.get_or_init(|| self.raw.and_then(Members::read).unwrap_or_default())
     }
 
     pub(crate) fn version(&self) -> Option<&'a RawValue> {
-        self.0.get("io.modelcontextprotocol/protocolVersion")
+        self.members().get("io.modelcontextprotocol/protocolVersion")
     }
 
     pub(crate) fn capabilities(&self) -> Option<&'a RawValue> {
-        self.0.get("io.modelcontextprotocol/clientCapabilities")
+        self.members().get("io.modelcontextprotocol/clientCapabilities")
     }
 
     pub(crate) fn client_info(&self) -> Option<&'a RawValue> {
-        self.0.get("io.modelcontextprotocol/clientInfo")
+        self.members().get("io.modelcontextprotocol/clientInfo")
     }
 
     /// From which level on the client wants log messages, if it wants any (F-102).
@@ -46,8 +59,8 @@ impl<'a> Meta<'a> {
     /// −32602 if it is no level.
     pub(crate) fn log_level(&self) -> Result<Option<Level>, Error> {
         const KEY: &str = "io.modelcontextprotocol/logLevel";
-        let Some(named) = self.0.text(KEY)? else { return Ok(None) };
-        Level::named(&named).map(Some).ok_or_else(|| members::wrong(KEY, Level::NAMES, self.0.get(KEY)))
+        let Some(named) = self.members().text(KEY)? else { return Ok(None) };
+        Level::named(&named).map(Some).ok_or_else(|| members::wrong(KEY, Level::NAMES, self.members().get(KEY)))
     }
 
     /// What the request claims its revision to be.
@@ -61,7 +74,7 @@ impl<'a> Meta<'a> {
 
     /// The client's token for progress, as JSON: a string or a number.
     pub(crate) fn progress_token(&self) -> Option<Box<str>> {
-        let token = self.0.get("progressToken")?;
+        let token = self.members().get("progressToken")?;
         RequestId::read(token).map(|_| token.get().into())
     }
 }

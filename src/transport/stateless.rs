@@ -22,13 +22,6 @@ use crate::mirror;
 use crate::revision::{Named, Revision};
 use crate::stream::{Role, Stream};
 
-/// A request's envelope, checked.
-struct Envelope {
-    revision: Revision,
-    capabilities: Capabilities,
-    client: ClientInfo,
-}
-
 impl Desk<'_> {
     /// The ladder of checks, first failure first (T-11 … T-21), and then the call.
     pub(super) fn stateless_request(
@@ -37,12 +30,20 @@ impl Desk<'_> {
         principal: &Principal,
         request: Request<'_>,
         meta: &Meta<'_>,
+        known: Option<Rc<Peer>>,
         body_bytes: usize,
     ) -> Result<Admission, Rejection> {
         count(&self.services.common.counters.stateless_requests);
         let of = |rejection: Rejection| rejection.of(&request.id);
-        let envelope = envelope(head, &request, meta).map_err(|error| of(error.into()))?;
-        let revision = envelope.revision;
+        let nothing = Meta::default();
+        let (peer, meta) = match known {
+            Some(peer) if peer.principal == *principal => {
+                check_mirrors(head, &request, peer.revision.as_str()).map_err(|error| of(error.into()))?;
+                (peer, &nothing) // there was neither a token nor a level in it
+            }
+            _ => (self.stranger(head, principal, &request, meta).map_err(|error| of(error.into()))?, meta),
+        };
+        let revision = peer.revision;
         let Some(method) = Method::named(request.method, revision, &self.policy.features) else {
             let mut unknown = Rejection::new(404, super::messages::no_such_method(request.method, revision));
             unknown.code = METHOD_NOT_FOUND;
@@ -55,20 +56,13 @@ impl Desk<'_> {
         if method == Method::Listen && form == Form::Json {
             return Err(of(Rejection::new(406, "Accept: this method answers with text/event-stream only")));
         }
-        let peer = Peer {
-            session: None,
-            revision,
-            principal: principal.clone(),
-            client: envelope.client,
-            capabilities: envelope.capabilities,
-        };
         let named = meta.log_level();
         if let (Err(fault), Method::Listen) = (&named, method) {
             return Err(of(Rejection { status: 200, ..fault.clone().into() })); // before anybody listens
         }
         let log_level = named.as_ref().ok().copied().flatten().filter(|_| !self.policy.features.is_silent);
         let log_level = log_level.map(|level| Rc::new(Cell::new(level)));
-        let asker = Asker { session: None, peer: Rc::new(peer), log_level, questions: None, initialized: true };
+        let asker = Asker { session: None, peer, log_level, questions: None, initialized: true };
         let bytes = match method {
             Method::Listen => LISTEN_ANSWER_BYTES,
             _ => self.services.common.limits.result_bytes_max,
@@ -84,18 +78,47 @@ impl Desk<'_> {
         }
         Ok(Admission::Exchange(Exchange::new(vec![call], reply, revision, form)))
     }
+
+    /// What the last request's `_meta` meant, if this one's is the same to the byte. Nothing is carried over by that: the
+    /// same words mean the same (T-24).
+    pub(super) fn known(&self, meta: &Meta<'_>) -> Option<Rc<Peer>> {
+        let last = self.services.last_envelope.borrow();
+        let (text, peer) = last.as_ref()?;
+        (meta.text()? == &**text).then(|| peer.clone())
+    }
+
+    /// Reads an envelope that is not the last one's again.
+    fn stranger(
+        &self,
+        head: &Head<'_>,
+        principal: &Principal,
+        request: &Request<'_>,
+        meta: &Meta<'_>,
+    ) -> Result<Rc<Peer>, Error> {
+        let (capabilities, client) = declared(meta)?;
+        let Claim::Version(version) = meta.claim() else {
+            return Err(bad_envelope("io.modelcontextprotocol/protocolVersion", "a string"));
+        };
+        check_mirrors(head, request, &version)?;
+        let Named::Stateless(revision) = Revision::named(&version) else { return Err(unsupported(&version)) };
+        let peer = Rc::new(Peer { session: None, revision, principal: principal.clone(), client, capabilities });
+        let is_plain = meta.progress_token().is_none() && matches!(meta.log_level(), Ok(None));
+        if let Some(text) = meta.text().filter(|text| is_plain && text.len() <= ENVELOPE_BYTES_MAX) {
+            *self.services.last_envelope.borrow_mut() = Some((text.into(), peer.clone()));
+        }
+        Ok(peer)
+    }
 }
+
+/// Longer envelopes are read every time.
+const ENVELOPE_BYTES_MAX: usize = 1024;
 
 /// The answer to `subscriptions/listen` is small, and its call is long: no room for a large one is held all the time.
 /// Every call holds room for its body besides: filters, and the answers of retries, live as long as it.
 const LISTEN_ANSWER_BYTES: usize = 4096;
 
-/// T-12 … T-16: the envelope is whole, and the headers say what the body says.
-fn envelope(head: &Head<'_>, request: &Request<'_>, meta: &Meta<'_>) -> Result<Envelope, Error> {
-    let (capabilities, client) = declared(meta)?;
-    let Claim::Version(version) = meta.claim() else {
-        return Err(bad_envelope("io.modelcontextprotocol/protocolVersion", "a string"));
-    };
+/// T-13 … T-15: the headers say what the body says.
+fn check_mirrors(head: &Head<'_>, request: &Request<'_>, version: &str) -> Result<(), Error> {
     let mismatch = |words: String| Err(Error::new(HEADER_MISMATCH, words));
     match head.protocol_version {
         Some(header) if header == version => {}
@@ -119,8 +142,7 @@ fn envelope(head: &Head<'_>, request: &Request<'_>, meta: &Meta<'_>) -> Result<E
             Err(fault) => return mismatch(format!("Mcp-Name: {fault}")),
         }
     }
-    let Named::Stateless(revision) = Revision::named(&version) else { return Err(unsupported(&version)) };
-    Ok(Envelope { revision, capabilities, client })
+    Ok(())
 }
 
 /// T-12, T-22: what the client says of itself.

@@ -37,12 +37,18 @@ impl Desk<'_> {
             Body::One(Message::Request { params, .. } | Message::Notification { params, .. }) => Meta::of(params),
             _ => Meta::default(),
         };
-        match classify(&shape(&body, &meta), header, head.session.is_some()) {
+        let known = self.known(&meta);
+        match classify(&shape(&body, &meta, known.as_deref()), header, head.session.is_some()) {
             Verdict::Session => self.session_post(head, body, from, principal),
             Verdict::Stateless => match body {
-                Body::One(Message::Request { id, method, params }) => {
-                    self.stateless_request(head, principal, Request { id, method: &method, params }, &meta, body_bytes)
-                }
+                Body::One(Message::Request { id, method, params }) => self.stateless_request(
+                    head,
+                    principal,
+                    Request { id, method: &method, params },
+                    &meta,
+                    known,
+                    body_bytes,
+                ),
                 _ => Ok(Admission::Reply(Reply::empty(202))),
             },
             Verdict::Drop => Ok(Admission::Reply(Reply::empty(202))),
@@ -233,13 +239,14 @@ impl Desk<'_> {
 }
 
 /// What a body is, for the classification.
-fn shape<'a>(body: &Body<'a>, meta: &Meta<'a>) -> Shape<'a> {
+fn shape<'a>(body: &Body<'a>, meta: &Meta<'a>, known: Option<&Peer>) -> Shape<'a> {
+    let claim = || known.map_or_else(|| meta.claim(), |peer| Claim::Version(peer.revision.as_str().into()));
     match body {
         Body::Batch(messages) => Shape::Batch { claims: messages.iter().any(claims) },
         Body::One(Message::Response { .. }) => Shape::Response,
-        Body::One(Message::Notification { .. }) => Shape::Notification(meta.claim()),
+        Body::One(Message::Notification { .. }) => Shape::Notification(claim()),
         Body::One(Message::Request { method, .. }) => {
-            Shape::Request { initialize: method == "initialize", claim: meta.claim() }
+            Shape::Request { initialize: method == "initialize", claim: claim() }
         }
     }
 }
