@@ -82,7 +82,7 @@ impl Features {
             let known = match blank {
                 Blank::Prompt { prompt, argument } => self.prompts.entries.iter().any(|entry| {
                     entry.prompt.about.name == *prompt
-                        && entry.prompt.arguments.iter().any(|known| known.name == *argument)
+                        && entry.prompt.arguments.iter().any(|known| known.name() == argument)
                 }),
                 Blank::Template { uri_template, variable } => self.resources.has_variable(uri_template, variable),
             };
@@ -278,7 +278,7 @@ impl Features {
         match blank {
             Blank::Prompt { prompt, argument } => {
                 let entry = self.prompts.find(prompt, may_use).ok();
-                entry.is_some_and(|entry| entry.prompt.arguments.iter().any(|known| known.name == *argument))
+                entry.is_some_and(|entry| entry.prompt.arguments.iter().any(|known| known.name() == argument))
             }
             Blank::Template { uri_template, variable } => {
                 self.resources.has_variable(uri_template, variable) && may_use(Item::Template(uri_template))

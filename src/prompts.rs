@@ -105,11 +105,11 @@ impl Entry {
     /// Makes the handler's future. A missing argument is an error (F-52); unknown ones are left out (F-3).
     pub(crate) fn future(&self, cx: RequestContext, params: GetParams) -> Result<CallFuture, CallError> {
         let known = &self.prompt.arguments;
-        if let Some(missing) = known.iter().find(|known| known.required && !params.arguments.contains_key(&known.name))
+        if let Some(missing) = known.iter().find(|known| known.required && !params.arguments.contains_key(known.name()))
         {
-            return Err(CallError::params(format!("arguments: `{}` is missing", missing.name)));
+            return Err(CallError::params(format!("arguments: `{}` is missing", missing.name())));
         }
-        let arguments = params.arguments.into_iter().filter(|(name, _)| known.iter().any(|known| known.name == *name));
+        let arguments = params.arguments.into_iter().filter(|(name, _)| known.iter().any(|known| known.name() == name));
         let arguments: serde_json::Map<_, _> = arguments.map(|(name, value)| (name, value.into())).collect();
         (self.handler)(cx, arguments.into())
     }

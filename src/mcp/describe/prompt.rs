@@ -23,27 +23,25 @@ described!(Prompt);
 /// A blank in a prompt. Its value is always text.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Argument {
-    pub(crate) name: String,
-    title: Option<String>,
-    description: Option<String>,
+    pub(crate) about: About,
     pub(crate) required: bool,
 }
 
 impl Argument {
     /// An optional argument.
     pub fn new(name: impl Into<String>) -> Argument {
-        Argument { name: name.into(), title: None, description: None, required: false }
+        Argument { about: About::named(name), required: false }
     }
 
     /// What people see instead of the name.
     pub fn title(mut self, title: impl Into<String>) -> Argument {
-        self.title = Some(title.into());
+        self.about.title = Some(title.into());
         self
     }
 
     /// What belongs in it.
     pub fn description(mut self, description: impl Into<String>) -> Argument {
-        self.description = Some(description.into());
+        self.about.description = Some(description.into());
         self
     }
 
@@ -53,14 +51,12 @@ impl Argument {
         self
     }
 
+    pub(crate) fn name(&self) -> &str {
+        &self.about.name
+    }
+
     fn members(&self) -> Map<String, Value> {
-        let mut members = Map::new();
-        members.insert("name".into(), self.name.clone().into());
-        for (key, text) in [("title", &self.title), ("description", &self.description)] {
-            if let Some(text) = text {
-                members.insert(key.into(), text.clone().into());
-            }
-        }
+        let mut members = self.about.members();
         members.insert("required".into(), self.required.into());
         members
     }
