@@ -138,19 +138,21 @@ impl About {
         Sha256::digest(meaning.to_string().as_bytes()).into()
     }
 
+    /// What a state is bound to, for sealing and for opening alike.
+    fn bound<T>(&self, principal: &Principal, with: impl FnOnce(&[&[u8]]) -> T) -> T {
+        with(&[principal.binding().as_bytes(), self.method.as_bytes(), self.target.as_bytes(), &self.digest()])
+    }
+
     fn seal(&self, services: &Services, principal: &Principal, state: &State) -> String {
         let mut text = Vec::new();
         crate::jsonrpc::write_json(&mut text, state);
-        let principal = principal.binding();
-        let bound = [principal.as_bytes(), self.method.as_bytes(), self.target.as_bytes(), &self.digest()];
         let expires = services.clock.wall_seconds().saturating_add(services.common.limits.state_wait.as_secs());
-        services.seal.seal(PURPOSE, &bound, expires, &text, services.nonce())
+        self.bound(principal, |bound| services.seal.seal(PURPOSE, bound, expires, &text, services.nonce()))
     }
 
     fn open(&self, services: &Services, principal: &Principal, sealed: &str) -> Option<State> {
-        let principal = principal.binding();
-        let bound = [principal.as_bytes(), self.method.as_bytes(), self.target.as_bytes(), &self.digest()];
-        let text = services.seal.open(PURPOSE, &bound, services.clock.wall_seconds(), sealed)?;
+        let now = services.clock.wall_seconds();
+        let text = self.bound(principal, |bound| services.seal.open(PURPOSE, bound, now, sealed))?;
         serde_json::from_slice(&text).ok()
     }
 }

@@ -18,6 +18,7 @@ use crate::counters::{count, peak};
 use crate::jsonrpc::{self, Error, INTERNAL_ERROR};
 use crate::mcp::compat::{self, Outcome};
 use crate::mcp::result::{CallError, CallResult};
+use crate::method::Method;
 use crate::tools::CallFuture;
 
 /// What is left to do.
@@ -100,7 +101,9 @@ impl Call {
             // Asked something: this round is over, whatever else the handler would wait for.
             Ok(Poll::Pending) => self.cx.input_required().map_or(Poll::Pending, Poll::Ready),
             Ok(Poll::Ready(Ok(outcome))) => Poll::Ready(outcome),
-            Ok(Poll::Ready(Err(error))) if self.method == "tools/call" => Poll::Ready(tool_failed(error, &self.cx)),
+            Ok(Poll::Ready(Err(error))) if self.method == Method::ToolsCall.as_str() => {
+                Poll::Ready(tool_failed(error, &self.cx))
+            }
             Ok(Poll::Ready(Err(error))) => Poll::Ready(Outcome::Error(error.of_request(self.cx.peer().revision))),
             Err(_) => Poll::Ready(Outcome::Error(panicked(&self.cx, &self.tool))),
         }

@@ -2,6 +2,7 @@
 
 use std::future::{Future, pending};
 use std::pin::pin;
+use std::rc::Rc;
 use std::task::Poll;
 
 use serde_json::{Value, json};
@@ -14,7 +15,7 @@ use crate::mcp::capability::ClientCapability;
 use crate::mcp::elicit::{Elicited, Form};
 use crate::mcp::result::CallError;
 use crate::mcp::sample::{Root, Sampled, Sampling};
-use crate::questions::{Answer, Asked};
+use crate::questions::{Answer, Asked, Questions};
 
 /// Asking the client. **Ask first and act after:** a client of 2026-07-28 answers by sending the request again, so the
 /// handler runs from its top once more for every round of questions. Each question has a `key`, unique in its handler;
@@ -140,16 +141,13 @@ impl RequestContext {
                     pending().await
                 }
             },
-            Some(Asking::Session(_)) => self.ask_in_session(method, &params).await,
+            Some(Asking::Session(questions)) => self.ask_in_session(questions, method, &params).await,
             None => Err(CallError::new("this request has no client that could be asked")),
         }
     }
 
     /// A request of ours on the call's own stream, with a deadline of its own (P41, X-18).
-    async fn ask_in_session(&self, method: &str, params: &str) -> Result<Value, CallError> {
-        let Some(Asking::Session(questions)) = self.0.asking.get() else {
-            return Err(CallError::new("this request has no session"));
-        };
+    async fn ask_in_session(&self, questions: &Rc<Questions>, method: &str, params: &str) -> Result<Value, CallError> {
         let services = &self.0.services;
         // 53 bits: every client can read such a number and send it back.
         let id = RequestId::Integer(((services.ids)() as u64 >> 11) as i64);

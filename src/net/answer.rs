@@ -68,7 +68,8 @@ impl Link {
         let shell = self.shell.clone();
         let cancels = exchange.revision.disconnect_cancels();
         let limits = shell.limits();
-        let patience = if cancels { limits.stateless_stream_after } else { limits.stream_after };
+        let patience =
+            if exchange.revision.is_stateless() { limits.stateless_stream_after } else { limits.stream_after };
         let mut silence = match exchange.form {
             Form::Either => Some(shell.clock().sleep_until(shell.now() + patience)),
             Form::Json => None,

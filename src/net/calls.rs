@@ -10,6 +10,7 @@ use crate::clock::Instant;
 use crate::context::RequestContext;
 use crate::counters::count;
 use crate::jsonrpc::{CANCELLED, Error, INTERNAL_ERROR};
+use crate::method::Method;
 use crate::session::{self, Reason, SessionKey};
 use crate::stream::Role;
 
@@ -33,8 +34,6 @@ pub(crate) struct CallKey {
     slot: usize,
     serial: u64,
 }
-
-const LISTEN: &str = "subscriptions/listen";
 
 /// A call that takes longer than this is worth a line in the log.
 const SLOW: Duration = Duration::from_secs(1);
@@ -186,9 +185,9 @@ impl Shell {
     /// ended in another way, with a result.
     pub(crate) fn drop_stateless_calls(&self, which: impl Fn(&RequestContext) -> bool) {
         let calls = self.calls.borrow();
-        let alone = calls
-            .iter()
-            .filter(|(_, running)| running.session.is_none() && running.method != LISTEN && which(&running.cx));
+        let alone = calls.iter().filter(|(_, running)| {
+            running.session.is_none() && running.method != Method::Listen.as_str() && which(&running.cx)
+        });
         let slots: Vec<_> = alone.map(|(slot, _)| slot).collect();
         drop(calls);
         slots.into_iter().for_each(|slot| self.drop_call(slot));
