@@ -60,5 +60,5 @@ fn main() -> ExitCode {
         about: "an MCP server with the fixtures of the official conformance suite",
         debug_listen: options::Debug::Off,
     };
-    serve::main(&program, register)
+    serve::main(&program, std::env::args_os().skip(1), register)
 }

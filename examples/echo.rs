@@ -97,5 +97,5 @@ fn main() -> ExitCode {
         about: "an MCP server with the tools echo, add and slow",
         debug_listen: options::Debug::Off,
     };
-    serve::main(&program, register)
+    serve::main(&program, std::env::args_os().skip(1), register)
 }

@@ -12,12 +12,19 @@ mod tools;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 
+const PROGRAM: options::Program = options::Program {
+    name: "portcullis",
+    version: env!("CARGO_PKG_VERSION"),
+    about: "an MCP server for machines that guard networks",
+    debug_listen: options::Debug::Tcp(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8002)),
+};
+
+/// The first word says what is wanted; without one, or with an option first, it is to serve.
 fn main() -> ExitCode {
-    let program = options::Program {
-        name: "portcullis",
-        version: env!("CARGO_PKG_VERSION"),
-        about: "an MCP server for machines that guard networks",
-        debug_listen: options::Debug::Tcp(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8002)),
-    };
-    serve::main(&program, tools::register)
+    let mut args = std::env::args_os().skip(1).peekable();
+    let command = args.next_if(|word| !word.to_string_lossy().starts_with('-'));
+    match command.as_ref().map(|word| word.to_string_lossy()).as_deref() {
+        None | Some("serve") => serve::main(&PROGRAM, args, tools::register),
+        Some(other) => serve::fail(&PROGRAM, &options::unknown(&PROGRAM, other), 2),
+    }
 }

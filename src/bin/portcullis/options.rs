@@ -320,7 +320,8 @@ fn read(
     set.map_err(|expected| format!("`--{name}`: got {text:?}, {expected}"))
 }
 
-fn unknown(program: &Program, what: &str) -> String {
+/// What to say of a word that means nothing here.
+pub(crate) fn unknown(program: &Program, what: &str) -> String {
     format!("unknown argument {what:?}: `{} --help` lists what there is", program.name)
 }
 

@@ -11,6 +11,7 @@ use log::{info, warn};
 use portcullis::{Builder, Handle, Limits, Listener, Server, Tokens};
 use smol::future;
 use smol::stream::StreamExt;
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
@@ -26,8 +27,12 @@ const TOKEN_FILE_BYTES_MAX: u64 = 1 << 20;
 /// Runs a program from its arguments to its exit code; `tools` adds what it can do.
 ///
 /// 0: it was asked to end, or printed what was asked for. 1: it could not serve. 2: its command line makes no sense.
-pub(crate) fn main(program: &Program, tools: impl FnOnce(Builder, &Limits, &Handle) -> Builder) -> ExitCode {
-    let options = match options::parse(program, std::env::args_os().skip(1)) {
+pub(crate) fn main(
+    program: &Program,
+    args: impl Iterator<Item = OsString>,
+    tools: impl FnOnce(Builder, &Limits, &Handle) -> Builder,
+) -> ExitCode {
+    let options = match options::parse(program, args) {
         Ok(Wish::Run(options)) => *options,
         Ok(Wish::Print(text)) => {
             say(&text);
@@ -41,7 +46,8 @@ pub(crate) fn main(program: &Program, tools: impl FnOnce(Builder, &Limits, &Hand
     }
 }
 
-fn fail(program: &Program, why: &str, code: u8) -> ExitCode {
+/// Says why it cannot be, and with which exit code.
+pub(crate) fn fail(program: &Program, why: &str, code: u8) -> ExitCode {
     // Not `eprintln!`: that one panics if nobody reads stderr.
     let _ = writeln!(io::stderr(), "{}: {why}", program.name);
     ExitCode::from(code)
