@@ -6,16 +6,15 @@
 //! arguments, so that it opens nothing else.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::context::Services;
-use crate::jsonrpc::Error;
+use crate::jsonrpc::{Error, read_string};
 use crate::mcp::compat::Outcome;
 use crate::mcp::peer::Principal;
 use crate::members::Members;
@@ -33,10 +32,10 @@ pub(crate) enum Asking {
 pub(crate) struct Rounds {
     about: About,
     round: usize,
-    /// As they came: most are never looked at.
-    answers: BTreeMap<String, Box<RawValue>>,
+    /// JSON, as it came: most are never looked at.
+    answers: BTreeMap<String, String>,
     /// The answers that the handler has looked at in this round; only these go on to the next.
-    used: RefCell<BTreeSet<String>>,
+    used: RefCell<Vec<String>>,
     /// Key and question, as JSON.
     wanted: RefCell<BTreeMap<String, String>>,
     is_retry: bool,
@@ -51,10 +50,21 @@ struct About {
 }
 
 /// What is sealed in a request state.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 struct State {
     round: usize,
-    answers: BTreeMap<String, Box<RawValue>>,
+    answers: BTreeMap<String, String>,
+}
+
+impl State {
+    fn read(text: &[u8]) -> Option<State> {
+        let members: Members<'_> = serde_json::from_slice(text).ok()?;
+        let mut state = State { round: members.get("round")?.get().parse().ok()?, answers: BTreeMap::new() };
+        for (key, answer) in members.object("answers").ok()?.unwrap_or_default().iter() {
+            state.answers.insert(key.to_owned(), read_string(answer)?.into_owned());
+        }
+        Some(state)
+    }
 }
 
 impl Rounds {
@@ -86,7 +96,9 @@ impl Rounds {
             (rounds.round, rounds.answers, rounds.is_retry) = (state.round, state.answers, true);
         }
         if let Some(answers) = params.object("inputResponses")? {
-            rounds.answers.extend(answers.iter().map(|(key, answer)| (key.to_owned(), answer.to_owned())));
+            for (key, answer) in answers.iter() {
+                rounds.answers.insert(key.to_owned(), answer.get().to_owned());
+            }
             rounds.is_retry = true;
         }
         Ok(rounds)
@@ -95,8 +107,8 @@ impl Rounds {
     /// The answer to the question with this key, if the client has brought it.
     pub(crate) fn answer(&self, key: &str) -> Option<Value> {
         let answer = self.answers.get(key)?;
-        self.used.borrow_mut().insert(key.to_owned());
-        serde_json::from_str(answer.get()).ok()
+        self.used.borrow_mut().push(key.to_owned());
+        serde_json::from_str(answer).ok()
     }
 
     /// Asks: the call will end with this question.
@@ -122,9 +134,11 @@ impl Rounds {
             return Outcome::Error(Error::invalid_params(words));
         }
         let used = self.used.borrow();
-        let answers = self.answers.iter().filter(|(key, _)| used.contains(*key));
-        let answers = answers.map(|(key, answer)| (key.clone(), answer.clone())).collect();
-        let state = self.about.seal(services, principal, &State { round: self.round + 1, answers });
+        let mut state = State { round: self.round + 1, answers: BTreeMap::new() };
+        for (key, answer) in self.answers.iter().filter(|(key, _)| used.contains(*key)) {
+            state.answers.insert(key.clone(), answer.clone());
+        }
+        let state = self.about.seal(services, principal, &state);
         Outcome::InputRequired { requests: self.wanted.take(), state }
     }
 }
@@ -153,6 +167,6 @@ impl About {
     fn open(&self, services: &Services, principal: &Principal, sealed: &str) -> Option<State> {
         let now = services.clock.wall_seconds();
         let text = self.bound(principal, |bound| services.seal.open(PURPOSE, bound, now, sealed))?;
-        serde_json::from_slice(&text).ok()
+        State::read(&text)
     }
 }

@@ -15,7 +15,6 @@ use crate::members::{self, Members};
 use crate::revision::Revision;
 use crate::tools::CallFuture;
 use serde::de::DeserializeOwned;
-use serde_json::value::RawValue;
 
 type Handler = Box<dyn Fn(RequestContext, serde_json::Value) -> Result<CallFuture, CallError>>;
 type Completer = Box<dyn Fn(RequestContext, CompletionRequest) -> CallFuture>;
@@ -94,11 +93,13 @@ impl GetParams {
 /// The `arguments` among `members`: texts, all of them.
 fn texts(members: &Members<'_>) -> Result<BTreeMap<String, String>, Error> {
     let arguments = members.object("arguments")?.unwrap_or_default();
-    let read = |(name, raw): (&str, &RawValue)| {
+    // One by one: `collect` would bring a sort along.
+    let mut texts = BTreeMap::new();
+    for (name, raw) in arguments.iter() {
         let text = read_string(raw).ok_or_else(|| members::wrong(name, "a string", Some(raw)))?;
-        Ok((name.to_owned(), text.into()))
-    };
-    arguments.iter().map(read).collect()
+        texts.insert(name.to_owned(), text.into());
+    }
+    Ok(texts)
 }
 
 impl Entry {
@@ -109,8 +110,12 @@ impl Entry {
         {
             return Err(CallError::params(format!("arguments: `{}` is missing", missing.name())));
         }
-        let arguments = params.arguments.into_iter().filter(|(name, _)| known.iter().any(|known| known.name() == name));
-        let arguments: serde_json::Map<_, _> = arguments.map(|(name, value)| (name, value.into())).collect();
+        let mut arguments = serde_json::Map::new();
+        for (name, value) in params.arguments {
+            if known.iter().any(|known| known.name() == name) {
+                arguments.insert(name, value.into());
+            }
+        }
         (self.handler)(cx, arguments.into())
     }
 }

@@ -22,7 +22,7 @@ use crate::mcp::level::Level;
 use crate::mcp::peer::{Peer, Principal};
 use crate::questions::Questions;
 use crate::stream::Stream;
-use crate::wheel::{Wheel, slot_of};
+use crate::wheel::{Key, Wheel, slot_of};
 
 /// A session's public name: it correlates everything that happened in a session and opens nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -82,10 +82,7 @@ impl Reason {
 
 /// Points at a session, and at no other that takes its place later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct SessionKey {
-    slot: u32,
-    generation: u32,
-}
+pub(crate) struct SessionKey(Key);
 
 /// A running call of a session: enough to cancel it.
 pub(crate) struct Running {
@@ -219,7 +216,7 @@ pub(crate) struct Newcomer {
 
 /// The session that `key` points at, if it is still that one. Not a method: the other fields stay free to be read.
 fn at(slots: &mut Slab<Box<Session>>, key: SessionKey) -> Option<&mut Session> {
-    slots.get_mut(key.slot as usize).map(Box::as_mut).filter(|session| session.key == key)
+    slots.get_mut(key.0.place as usize).map(Box::as_mut).filter(|session| session.key == key)
 }
 
 /// All sessions.
@@ -229,7 +226,7 @@ pub(crate) struct SessionTable {
     /// makes the system's allocator keep all the rest.
     slots: Slab<Box<Session>>,
     by_id: BTreeMap<u128, usize>,
-    wheel: Wheel<SessionKey>,
+    wheel: Wheel,
     tombstones: VecDeque<Tombstone>,
     generation: u32,
 }
@@ -296,7 +293,7 @@ impl SessionTable {
         self.shed_timers();
         let entry = self.slots.vacant_entry();
         let slot = entry.key();
-        let key = SessionKey { slot: slot as u32, generation: self.generation };
+        let key = SessionKey(Key { place: slot as u32, serial: self.generation });
         self.by_id.insert(newcomer.id, slot);
         let mut session = Session {
             key,
@@ -323,7 +320,7 @@ impl SessionTable {
             due: now,
         };
         session.due = session.next_look(&self.limits);
-        self.wheel.insert(session.due, key);
+        self.wheel.insert(session.due, key.0);
         entry.insert(Box::new(session));
         key
     }
@@ -412,7 +409,7 @@ impl SessionTable {
         // An entry that is too early is looked at again when it comes up; one that is too late is no use.
         if look < session.due {
             session.due = look;
-            self.wheel.insert(look, key);
+            self.wheel.insert(look, key.0);
             self.shed_timers();
         }
         None
@@ -421,7 +418,7 @@ impl SessionTable {
     /// Takes out one session that is due. Call until it returns none; some calls only push a deadline on.
     pub(crate) fn expire(&mut self, now: Instant) -> Option<(Session, Reason)> {
         loop {
-            let key = self.wheel.pop(now)?;
+            let key = SessionKey(self.wheel.pop(now)?);
             let limits = &self.limits;
             let Some(session) = at(&mut self.slots, key) else {
                 continue;
@@ -432,7 +429,7 @@ impl SessionTable {
                 // With `due` still to come another entry of this session is in the wheel.
                 if session.due <= now {
                     session.due = session.next_look(limits);
-                    self.wheel.insert(session.due, key);
+                    self.wheel.insert(session.due, key.0);
                 }
             } else if reason == Reason::Life && session.calls_in_flight > 0 {
                 session.closing = true; // its last call will end it
@@ -450,7 +447,7 @@ impl SessionTable {
     /// Takes a session out and remembers why.
     pub(crate) fn end(&mut self, key: SessionKey, reason: Reason, now: Instant) -> Option<Session> {
         self.get(key)?;
-        let session = *self.slots.remove(key.slot as usize);
+        let session = *self.slots.remove(key.0.place as usize);
         self.by_id.remove(&session.id);
         while self.tombstones.len() >= self.limits.tombstones_max.max(1) {
             self.tombstones.pop_front();
@@ -476,7 +473,7 @@ impl SessionTable {
     fn shed_timers(&mut self) {
         let slots = &self.slots;
         self.wheel.shed(slots.len(), |key, at| {
-            slots.get(key.slot as usize).is_some_and(|session| session.key == *key && slot_of(session.due) == at)
+            slots.get(key.place as usize).is_some_and(|session| session.key.0 == *key && slot_of(session.due) == at)
         });
     }
 

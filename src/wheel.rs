@@ -15,19 +15,27 @@ const SLOT: Duration = Duration::from_millis(250);
 /// So many dead keys are not worth a search.
 const SPARE: usize = 256;
 
+/// Points at something in a table, and at nothing that takes its place later. One type for every table, so that there
+/// is one wheel: ordered maps are large in code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Key {
+    pub(crate) place: u32,
+    pub(crate) serial: u32,
+}
+
 /// Keys by the slot in which they fall due.
-pub(crate) struct Wheel<K> {
-    slots: BTreeMap<u64, Vec<K>>,
+pub(crate) struct Wheel {
+    slots: BTreeMap<u64, Vec<Key>>,
     len: usize,
 }
 
-impl<K> Wheel<K> {
-    pub(crate) fn new() -> Wheel<K> {
+impl Wheel {
+    pub(crate) fn new() -> Wheel {
         Wheel { slots: BTreeMap::new(), len: 0 }
     }
 
     /// Puts `key` into the slot of `deadline`.
-    pub(crate) fn insert(&mut self, deadline: Instant, key: K) {
+    pub(crate) fn insert(&mut self, deadline: Instant, key: Key) {
         self.slots.entry(slot_of(deadline)).or_default().push(key);
         self.len += 1;
     }
@@ -41,7 +49,7 @@ impl<K> Wheel<K> {
     /// those who live. `is_wanted` is asked for each key with its slot.
     ///
     /// Linear in keys, but each is looked at once for at least one that was put in: constant over time.
-    pub(crate) fn shed(&mut self, living: usize, is_wanted: impl Fn(&K, u64) -> bool) {
+    pub(crate) fn shed(&mut self, living: usize, is_wanted: impl Fn(&Key, u64) -> bool) {
         if living == 0 {
             // Nobody: even a few dead keys could hold the memory pages of ten thousand.
             *self = Wheel::new();
@@ -58,7 +66,7 @@ impl<K> Wheel<K> {
     }
 
     /// Takes one key that is due at `now`, earliest slot first.
-    pub(crate) fn pop(&mut self, now: Instant) -> Option<K> {
+    pub(crate) fn pop(&mut self, now: Instant) -> Option<Key> {
         let passed = (now.elapsed().as_nanos() / SLOT.as_nanos()) as u64;
         let mut entry = self.slots.first_entry()?;
         if *entry.key() > passed {
@@ -94,30 +102,32 @@ mod tests {
     fn keys_come_out_when_due_never_early_and_by_slot() {
         let at = |ms| Instant::default() + Duration::from_millis(ms);
         let mut wheel = Wheel::new();
-        wheel.insert(at(1000) + Duration::from_nanos(1), 'd');
+        let key = |name| Key { place: u32::from(name), serial: 0 };
+        wheel.insert(at(1000) + Duration::from_nanos(1), key('d'));
         assert_eq!(wheel.pop(at(1249)), None, "not even a nanosecond early");
-        assert_eq!(wheel.pop(at(1250)), Some('d'));
-        wheel.insert(Instant::default() + Duration::MAX, 'e');
+        assert_eq!(wheel.pop(at(1250)), Some(key('d')));
+        wheel.insert(Instant::default() + Duration::MAX, key('e'));
         assert_eq!(wheel.pop(at(1_000_000_000)), None, "never is never");
         let mut wheel = Wheel::new();
-        for (ms, key) in [(1000, 'b'), (1, 'a'), (1001, 'c')] {
-            wheel.insert(at(ms), key);
+        for (ms, name) in [(1000, 'b'), (1, 'a'), (1001, 'c')] {
+            wheel.insert(at(ms), key(name));
         }
         assert_eq!(wheel.next(), Some(at(250)));
         assert_eq!(wheel.pop(at(249)), None);
-        assert_eq!(wheel.pop(at(250)), Some('a'));
-        assert_eq!(wheel.pop(at(1000)), Some('b'));
+        assert_eq!(wheel.pop(at(250)), Some(key('a')));
+        assert_eq!(wheel.pop(at(1000)), Some(key('b')));
         assert_eq!(wheel.pop(at(1249)), None, "rounded up, never early");
-        assert_eq!(wheel.pop(at(1250)), Some('c'));
+        assert_eq!(wheel.pop(at(1250)), Some(key('c')));
         assert_eq!((wheel.next(), wheel.len()), (None, 0));
     }
 
     #[test]
     fn p19_the_dead_are_shed_once_they_outnumber_the_living() {
         let mut wheel = Wheel::new();
-        for key in 0..100_000u32 {
-            wheel.shed(10, |&other, _| key - other <= 10);
-            wheel.insert(Instant::default() + Duration::from_secs(1800 + u64::from(key) / 1000), key);
+        for place in 0..100_000u32 {
+            wheel.shed(10, |other, _| place - other.place <= 10);
+            let due = Instant::default() + Duration::from_secs(1800 + u64::from(place) / 1000);
+            wheel.insert(due, Key { place, serial: 0 });
             assert!(wheel.len() <= 2 * 10 + SPARE + 1);
         }
     }

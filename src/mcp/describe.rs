@@ -23,7 +23,9 @@ pub struct Icon(Map<String, Value>);
 impl Icon {
     /// `src` is an `https:` or a `data:` URI.
     pub fn new(src: impl Into<String>) -> Icon {
-        Icon(Map::from_iter([("src".to_owned(), src.into().into())]))
+        let mut members = Map::new();
+        members.insert("src".to_owned(), src.into().into());
+        Icon(members)
     }
 
     /// For example `image/svg+xml`.

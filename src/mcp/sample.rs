@@ -22,7 +22,9 @@ pub struct Sampling {
 impl Sampling {
     /// A question whose answer has at most so many tokens.
     pub fn new(max_tokens: u32) -> Sampling {
-        Sampling { messages: Vec::new(), params: Map::from_iter([("maxTokens".to_owned(), max_tokens.into())]) }
+        let mut params = Map::new();
+        params.insert("maxTokens".to_owned(), max_tokens.into());
+        Sampling { messages: Vec::new(), params }
     }
 
     fn message(mut self, role: &str, content: impl Into<Content>) -> Sampling {

@@ -4,6 +4,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use slab::Slab;
+
 use super::shell::Shell;
 use crate::call::{Call, CallEnd};
 use crate::clock::Instant;
@@ -13,6 +15,7 @@ use crate::jsonrpc::{CANCELLED, Error, INTERNAL_ERROR};
 use crate::method::Method;
 use crate::session::{self, Reason, SessionKey};
 use crate::stream::Role;
+use crate::wheel::Key;
 
 /// A call that was not ready at once.
 pub(crate) struct Running {
@@ -23,16 +26,20 @@ pub(crate) struct Running {
     pub(crate) tool: Rc<str>,
     pub(crate) started: Instant,
     uncancellable: bool,
-    pub(crate) serial: u64,
+    serial: u32,
     /// Dropping it drops the handler's future.
     _task: Option<smol::Task<()>>,
 }
 
 /// Points at a running call, and at no other that takes its place later.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct CallKey {
-    slot: usize,
-    serial: u64,
+pub(crate) struct CallKey(pub(super) Key);
+
+impl CallKey {
+    /// The call, if it still runs.
+    pub(super) fn of(self, calls: &Slab<Running>) -> Option<&Running> {
+        calls.get(self.0.place as usize).filter(|running| running.serial == self.0.serial)
+    }
 }
 
 /// A call that takes longer than this is worth a line in the log.
@@ -53,11 +60,12 @@ impl Shell {
 
     fn move_into_table(self: &Rc<Self>, call: Call, key: Option<SessionKey>) -> CallKey {
         let serial = self.call_serial.get();
-        self.call_serial.set(serial + 1);
+        self.call_serial.set(serial.wrapping_add(1));
         let mut calls = self.calls.borrow_mut();
         let slot = calls.vacant_key();
+        let call_key = CallKey(Key { place: slot as u32, serial });
         if call.wait < Duration::MAX {
-            self.call_ends_at(call.started + call.wait, slot, serial, &calls);
+            self.call_ends_at(call.started + call.wait, call_key, &calls);
         }
         let running = session::Running { id: call.cx.request_id().clone(), call: slot };
         self.of_session(key, |session| session.running.push(running));
@@ -72,7 +80,7 @@ impl Shell {
             }
         });
         calls.insert(Running { cx, session: key, method, tool, started, uncancellable, serial, _task: task });
-        CallKey { slot, serial }
+        call_key
     }
 
     fn of_session(&self, key: Option<SessionKey>, change: impl FnOnce(&mut session::Session)) {
@@ -144,11 +152,11 @@ impl Shell {
         self.abort(&running, error, "cancelled");
     }
 
-    pub(crate) fn call_timed_out(&self, slot: usize, serial: u64) {
-        if self.calls.borrow().get(slot).is_none_or(|running| running.serial != serial) {
+    pub(crate) fn call_timed_out(&self, key: CallKey) {
+        if key.of(&self.calls.borrow()).is_none() {
             return;
         }
-        let Some(running) = self.take_running(slot) else { return };
+        let Some(running) = self.take_running(key.0.place as usize) else { return };
         count(&self.counters().calls_timed_out);
         let seconds = self.now().since(running.started).as_secs();
         let words = format!("tool {} did not finish in {seconds} s (its timeout, or limit call_wait)", running.tool);
@@ -158,9 +166,8 @@ impl Shell {
     /// The client of a call that stands alone closed its connection: that cancels it (T-6), unless the tool may not be
     /// stopped half-way.
     pub(crate) fn disconnected(&self, key: CallKey) {
-        let is_this = |running: &Running| running.serial == key.serial && !running.uncancellable;
-        if self.calls.borrow().get(key.slot).is_some_and(is_this)
-            && let Some(running) = self.take_running(key.slot)
+        if key.of(&self.calls.borrow()).is_some_and(|running| !running.uncancellable)
+            && let Some(running) = self.take_running(key.0.place as usize)
         {
             count(&self.counters().calls_disconnected);
             self.abort(&running, None, "disconnected");

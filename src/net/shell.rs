@@ -8,14 +8,14 @@ use std::time::Duration;
 use slab::Slab;
 use smol::LocalExecutor;
 
-use super::calls::Running;
+use super::calls::{CallKey, Running};
 use crate::clock::{Clock, Instant};
 use crate::context::Services;
 use crate::counters::{Counters, count, peak};
 use crate::limits::Limits;
 use crate::session::{Reason, Session, SessionKey, SessionTable};
 use crate::transport::{Desk, Effects, From, Policy};
-use crate::wheel::{Wheel, slot_of};
+use crate::wheel::{Key, Wheel, slot_of};
 
 /// What all tasks of one server share.
 pub(crate) struct Shell {
@@ -30,23 +30,16 @@ pub(crate) struct Shell {
     pub(crate) started: Instant,
     pub(crate) executor: RefCell<Weak<LocalExecutor<'static>>>,
     buffers: RefCell<Vec<Vec<u8>>>,
-    waits: RefCell<Wheel<ConnectionKey>>,
-    call_ends: RefCell<Wheel<(usize, u64)>>,
-    pub(crate) call_serial: Cell<u64>,
+    waits: RefCell<Wheel>,
+    call_ends: RefCell<Wheel>,
+    pub(crate) call_serial: Cell<u32>,
     beat_phase: Cell<u32>,
     connection_serial: Cell<u32>,
 }
 
-/// Points at a connection, and at no other that takes its place later.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct ConnectionKey {
-    slot: u32,
-    serial: u32,
-}
-
 /// A connection, as others see it.
 pub(crate) struct Presence {
-    key: ConnectionKey,
+    key: Key,
     pub(crate) from: From,
     pub(crate) waits_for: Cell<Wait>,
     pub(crate) since: Cell<Instant>,
@@ -209,7 +202,7 @@ impl Shell {
         self.connection_serial.set(serial);
         let mut connections = self.connections.borrow_mut();
         let presence = Rc::new(Presence {
-            key: ConnectionKey { slot: connections.vacant_key() as u32, serial },
+            key: Key { place: connections.vacant_key() as u32, serial },
             from,
             waits_for: Cell::new(Wait::Request),
             since: Cell::new(self.now()),
@@ -227,7 +220,7 @@ impl Shell {
     /// Takes a connection's place away.
     pub(crate) fn leaves(&self, presence: &Presence) {
         let mut connections = self.connections.borrow_mut();
-        connections.try_remove(presence.key.slot as usize);
+        connections.try_remove(presence.key.place as usize);
         self.shed_waits(&connections);
         if connections.is_empty() {
             connections.shrink_to_fit();
@@ -235,8 +228,8 @@ impl Shell {
     }
 
     fn shed_waits(&self, connections: &Slab<Rc<Presence>>) {
-        let is_wanted = |key: &ConnectionKey, at: u64| {
-            let presence = connections.get(key.slot as usize).filter(|presence| presence.key == *key);
+        let is_wanted = |key: &Key, at: u64| {
+            let presence = connections.get(key.place as usize).filter(|presence| presence.key == *key);
             presence.is_some_and(|presence| presence.due.get().is_some_and(|due| slot_of(due) == at))
         };
         self.waits.borrow_mut().shed(connections.len(), is_wanted);
@@ -315,10 +308,10 @@ impl Shell {
     }
 
     /// Notes until when a call may run.
-    pub(crate) fn call_ends_at(&self, deadline: Instant, slot: usize, serial: u64, calls: &Slab<Running>) {
+    pub(crate) fn call_ends_at(&self, deadline: Instant, call: CallKey, calls: &Slab<Running>) {
         let mut ends = self.call_ends.borrow_mut();
-        ends.shed(calls.len(), |&(slot, serial), _| calls.get(slot).is_some_and(|call| call.serial == serial));
-        ends.insert(deadline, (slot, serial));
+        ends.shed(calls.len(), |&call, _| CallKey(call).of(calls).is_some());
+        ends.insert(deadline, call.0);
     }
 
     /// The earliest moment at which something may be due.
@@ -351,7 +344,7 @@ impl Shell {
     fn expire_wait(&self, now: Instant) -> bool {
         let popped = self.waits.borrow_mut().pop(now);
         let Some(key) = popped else { return false };
-        let presence = self.connections.borrow().get(key.slot as usize).filter(|p| p.key == key).cloned();
+        let presence = self.connections.borrow().get(key.place as usize).filter(|p| p.key == key).cloned();
         let Some(presence) = presence else { return true };
         if presence.due.get().is_some_and(|due| due > now) {
             return true; // another entry of this connection is in the wheel
@@ -373,8 +366,8 @@ impl Shell {
 
     fn expire_call(&self, now: Instant) -> bool {
         let popped = self.call_ends.borrow_mut().pop(now);
-        let Some((call, serial)) = popped else { return false };
-        self.call_timed_out(call, serial);
+        let Some(call) = popped else { return false };
+        self.call_timed_out(CallKey(call));
         true
     }
 }

@@ -60,7 +60,7 @@ pub(super) fn compile(root: &Value) -> Result<Box<[Node]>, String> {
         None => Ok(compiler.nodes.into()),
         Some(loops::Loop::TooLong) => Err(format!("more than {DEPTH_MAX} schemas apply one through the other")),
         Some(loops::Loop::At(node)) => {
-            let place = compiler.places.get(&node).map_or("", String::as_str);
+            let place = compiler.places.get(node).map_or("", String::as_str);
             Err(format!("`{place}`: leads back to itself without a step into the value"))
         }
     }
@@ -96,8 +96,8 @@ pub(super) struct Compiler<'s> {
     by_address: HashMap<*const Value, usize>,
     anchors: HashMap<&'s str, &'s Value>,
     references: Vec<Reference<'s>>,
-    /// Where the `$ref` of a node stands.
-    places: HashMap<usize, String>,
+    /// Where the `$ref` of each node stands.
+    places: Vec<String>,
     /// From the root to here.
     path: Vec<String>,
     depth: usize,
@@ -118,7 +118,7 @@ impl<'s> Compiler<'s> {
             by_address: HashMap::new(),
             anchors: HashMap::new(),
             references: Vec::new(),
-            places: HashMap::new(),
+            places: Vec::new(),
             path: Vec::new(),
             depth: 0,
         })
@@ -138,6 +138,7 @@ impl<'s> Compiler<'s> {
         }
         let node = self.nodes.len();
         self.nodes.push(Node::default());
+        self.places.push(String::new());
         self.by_address.insert(address, node);
         self.depth += 1;
         let rules = match schema {
@@ -208,7 +209,7 @@ impl<'s> Compiler<'s> {
         self.arrays(keywords, &mut rules)?;
         if let Some(reference) = keywords.get("$ref") {
             let to = reference.as_str().ok_or_else(|| self.fault("$ref", "expected a string"))?;
-            self.places.insert(node, self.pointer("$ref"));
+            self.places[node] = self.pointer("$ref");
             self.references.push(Reference { node, rule: rules.len(), to, path: self.path.clone() });
             // Until it is looked up.
             rules.push(Rule::Ref(node));
