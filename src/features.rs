@@ -154,17 +154,17 @@ impl Features {
     }
 
     /// One page of a list; `name` is its member in the result.
-    pub(crate) fn list<L: Listed>(
+    pub(crate) fn list(
         &self,
         name: &'static str,
-        entries: &[L],
+        entries: &mut dyn Iterator<Item = &dyn Listed>,
         params: &Members<'_>,
         cx: &RequestContext,
     ) -> Begun {
         let (services, principal) = (cx.services(), cx.principal());
         let owner = principal.binding();
         let bound: [&[u8]; 2] = [name.as_bytes(), owner.as_bytes()];
-        let page = || {
+        let mut page = || {
             let after = match listing::cursor(params)? {
                 None => None,
                 Some(sealed) => {

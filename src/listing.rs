@@ -19,6 +19,11 @@ pub(crate) trait Listed {
     fn write(&self, out: &mut Vec<u8>, revision: Revision);
 }
 
+/// The entries of one kind as entries of any: what makes pages of them is there once, not once for each kind.
+pub(crate) fn all<L: Listed>(entries: &[L]) -> impl Iterator<Item = &dyn Listed> {
+    entries.iter().map(|entry| entry as &dyn Listed)
+}
+
 /// The cursor in the params of a list.
 pub(crate) fn cursor(params: &Members<'_>) -> Result<Option<String>, Error> {
     Ok(params.text("cursor")?.map(Into::into))
@@ -42,19 +47,19 @@ pub(crate) struct Page<'a> {
 
 impl Page<'_> {
     /// Writes one page of `entries` as a result; `seal` makes the cursor for the next.
-    pub(crate) fn write<L: Listed>(
+    pub(crate) fn write(
         &self,
         mut writer: Writer<'_>,
-        entries: &[L],
+        mut entries: &mut dyn Iterator<Item = &dyn Listed>,
         may_use: impl Fn(Item<'_>) -> bool,
         seal: impl FnOnce(&str) -> String,
     ) -> Result<(), Error> {
-        let start = match self.after {
-            None => 0,
-            Some(after) => entries.iter().position(|entry| entry.key() == after).ok_or_else(bad_cursor)? + 1,
-        };
-        let rest = entries.get(start..).unwrap_or_default();
-        let mut allowed = rest.iter().filter(|entry| may_use(entry.item()));
+        if let Some(after) = self.after
+            && !(&mut entries).any(|entry| entry.key() == after)
+        {
+            return Err(bad_cursor());
+        }
+        let mut allowed = entries.filter(|entry| may_use(entry.item()));
         let out = writer.member(self.name);
         out.push(b'[');
         let mut last = None;

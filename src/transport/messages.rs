@@ -14,6 +14,7 @@ use crate::counters::count;
 use crate::features::{Begun, Mirrored};
 use crate::http::response::Rejection;
 use crate::jsonrpc::{self, Error, INTERNAL_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, Message, Params, RequestId};
+use crate::listing::all;
 use crate::mcp::compat::{Outcome, Writer};
 use crate::mcp::level::Level;
 use crate::mcp::meta::Meta;
@@ -192,16 +193,18 @@ impl Desk<'_> {
             Some(Method::SetLevel) => done(set_level(asker, params)),
             Some(Method::Discover) => features.discover(cx).into(),
             Some(Method::Listen) => self.listen(params, cx),
-            Some(Method::ToolsList) => features.list("tools", &features.tools.entries, params, cx),
+            Some(Method::ToolsList) => features.list("tools", &mut all(&features.tools.entries), params, cx),
             Some(Method::ToolsCall) => features.call(params, mirrored, cx),
-            Some(Method::ResourcesList) => features.list("resources", &features.resources.entries, params, cx),
+            Some(Method::ResourcesList) => {
+                features.list("resources", &mut all(&features.resources.entries), params, cx)
+            }
             Some(Method::TemplatesList) => {
-                features.list("resourceTemplates", &features.resources.templates, params, cx)
+                features.list("resourceTemplates", &mut all(&features.resources.templates), params, cx)
             }
             Some(Method::ResourcesRead) => features.read(params, cx),
             Some(Method::Subscribe) => done(self.subscribe(asker, params, cx)),
             Some(Method::Unsubscribe) => done(self.unsubscribe(asker, params)),
-            Some(Method::PromptsList) => features.list("prompts", &features.prompts.entries, params, cx),
+            Some(Method::PromptsList) => features.list("prompts", &mut all(&features.prompts.entries), params, cx),
             Some(Method::PromptsGet) => features.prompt(params, cx),
             Some(Method::Complete) => features.complete(params, cx),
         }
