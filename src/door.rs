@@ -65,12 +65,12 @@ pub(crate) fn check(text: &[u8]) -> Result<(), Refused> {
             }
             b',' => expects_key = levels.last().is_some_and(|level| level.object),
             b'"' => {
-                let end = string_end(text, at);
+                let (end, escapes) = string_end(text, at);
                 if std::mem::take(&mut expects_key)
                     && let Some(level) = levels.last()
                     && level.place != Place::Other
                 {
-                    note_key(&mut keys, level.first_key, &text[at - 1..end])?;
+                    note_key(&mut keys, level.first_key, &text[at - 1..end], escapes)?;
                 }
                 at = end;
             }
@@ -91,21 +91,23 @@ fn place_of(parent: Option<&Level>, key: Option<&Cow<'_, [u8]>>) -> Place {
     }
 }
 
-/// Just behind the closing quote of the string that begins at `at`.
-fn string_end(text: &[u8], mut at: usize) -> usize {
-    while let Some(&byte) = text.get(at) {
-        match byte {
-            b'"' => return at + 1,
-            b'\\' => at += 2,
-            _ => at += 1,
+/// Just behind the closing quote of the string that begins at `at`, and whether it has escapes.
+fn string_end(text: &[u8], mut at: usize) -> (usize, bool) {
+    let mut escapes = false;
+    while let Some(found) = text.get(at..).and_then(|rest| memchr::memchr2(b'"', b'\\', rest)) {
+        at += found + 1;
+        if text[at - 1] == b'"' {
+            return (at, escapes);
         }
+        escapes = true;
+        at += 1;
     }
-    text.len()
+    (text.len(), escapes)
 }
 
-fn note_key<'a>(keys: &mut Vec<Cow<'a, [u8]>>, first: usize, quoted: &'a [u8]) -> Result<(), Refused> {
+fn note_key<'a>(keys: &mut Vec<Cow<'a, [u8]>>, first: usize, quoted: &'a [u8], escapes: bool) -> Result<(), Refused> {
     let key = match quoted.get(1..quoted.len().saturating_sub(1)) {
-        Some(plain) if !plain.contains(&b'\\') => Cow::Borrowed(plain),
+        Some(plain) if !escapes => Cow::Borrowed(plain),
         // A key written with escapes is compared as what it means. Not a string: the parser will say so.
         _ => Cow::Owned(serde_json::from_slice::<String>(quoted).unwrap_or_default().into_bytes()),
     };

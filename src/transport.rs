@@ -251,7 +251,7 @@ fn check_method(head: &Head<'_>, route: Route) -> Result<(), Rejection> {
 }
 
 fn check_post(head: &Head<'_>, route: Route) -> Result<(), Rejection> {
-    let media_type = head.content_type.map(|value| value.split(';').next().unwrap_or_default().trim());
+    let media_type = head.content_type.map(|value| value.split(';').next().unwrap_or_default().trim_ascii());
     if !media_type.is_some_and(|media_type| media_type.eq_ignore_ascii_case("application/json")) {
         return Err(Rejection::new(415, "Content-Type: expected application/json"));
     }
@@ -373,8 +373,15 @@ fn form(head: &Head<'_>) -> Form {
 fn parse_session_id(text: &str) -> Option<u128> {
     let mut id = 0u128;
     let mut digits = 0;
-    for byte in text.bytes().filter(|&byte| byte != b'-') {
-        id = id << 4 | u128::from((byte as char).to_digit(16)?);
+    for byte in text.bytes() {
+        let digit = match byte {
+            b'0'..=b'9' => byte - b'0',
+            b'a'..=b'f' => byte - b'a' + 10,
+            b'A'..=b'F' => byte - b'A' + 10,
+            b'-' => continue,
+            _ => return None,
+        };
+        id = id << 4 | u128::from(digit);
         digits += 1;
         if digits > 32 {
             return None;

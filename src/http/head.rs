@@ -86,18 +86,19 @@ impl Accept {
     fn add(&mut self, line: &str) {
         self.stated = true;
         for range in line.split(',') {
-            let mut parts = range.split(';').map(str::trim);
+            let mut parts = range.split(';').map(str::trim_ascii);
             let name = parts.next().unwrap_or_default();
             let excluded = parts.any(|parameter| {
                 let value = parameter.strip_prefix("q=").or_else(|| parameter.strip_prefix("Q="));
                 value.is_some_and(|q| q.trim().parse::<f32>().is_ok_and(|q| q <= 0.0))
             });
-            let slot = match name.to_ascii_lowercase().as_str() {
-                "application/json" => &mut self.json,
-                "text/event-stream" => &mut self.events,
-                "application/*" => &mut self.application,
-                "text/*" => &mut self.text,
-                "*/*" => &mut self.any,
+            let is = |known: &str| name.eq_ignore_ascii_case(known);
+            let slot = match name.len() {
+                16 if is("application/json") => &mut self.json,
+                17 if is("text/event-stream") => &mut self.events,
+                13 if is("application/*") => &mut self.application,
+                6 if is("text/*") => &mut self.text,
+                3 if is("*/*") => &mut self.any,
                 _ => continue,
             };
             *slot = Some(!excluded);
@@ -260,7 +261,7 @@ impl<'b> Head<'b> {
 
     /// Where the value of a header goes that may stand only once (G-18).
     fn slot(&mut self, name: &str) -> Option<&mut Option<&'b str>> {
-        let is = |known: &str| name.eq_ignore_ascii_case(known);
+        let is = |known: &str| is_header(name, known);
         // By length first: a request has a dozen headers, and most are none of these.
         Some(match name.len() {
             4 if is("host") => &mut self.host,
@@ -283,11 +284,11 @@ impl<'b> Head<'b> {
 
     /// Headers that may stand several times.
     fn listed_header(&mut self, name: &'b str, value: &'b [u8]) -> Result<(), Rejection> {
-        let is = |known: &str| name.eq_ignore_ascii_case(known);
+        let is = |known: &str| is_header(name, known);
         match name.len() {
             6 if is("accept") => self.accept.add(text(name, value)?),
             10 if is("connection") => {
-                for option in text(name, value)?.split(',').map(str::trim) {
+                for option in text(name, value)?.split(',').map(str::trim_ascii) {
                     self.connection_close |= option.eq_ignore_ascii_case("close");
                     self.connection_keep_alive |= option.eq_ignore_ascii_case("keep-alive");
                 }
@@ -296,12 +297,12 @@ impl<'b> Head<'b> {
                 self.proxied = true;
                 self.forwarded_for = Some(text(name, value)?);
             }
-            11.. if name.get(..10).is_some_and(|start| start.eq_ignore_ascii_case("mcp-param-")) => {
+            11.. if name.get(..10).is_some_and(|start| is_header(start, "mcp-param-")) => {
                 self.params.push((&name[10..], text(name, value)?));
             }
             3 if is("via") => self.proxied = true,
             9 if is("forwarded") => self.proxied = true,
-            _ if name.get(..12).is_some_and(|start| start.eq_ignore_ascii_case("x-forwarded-")) => self.proxied = true,
+            _ if name.get(..12).is_some_and(|start| is_header(start, "x-forwarded-")) => self.proxied = true,
             _ => {}
         }
         Ok(())
@@ -333,7 +334,19 @@ impl<'b> Head<'b> {
 
 /// Does the header repeat what stands in the body?
 fn is_mirror(name: &str) -> bool {
-    ["mcp-name", "mcp-method", "mcp-protocol-version"].iter().any(|mirror| name.eq_ignore_ascii_case(mirror))
+    ["mcp-name", "mcp-method", "mcp-protocol-version"].iter().any(|mirror| is_header(name, mirror))
+}
+
+/// Is `name` that of the header `known`, which has small letters and dashes only? Those are the bytes that setting one
+/// bit makes of themselves, of their capitals, and of no other byte that a token may have; so eight are compared at once.
+fn is_header(name: &str, known: &str) -> bool {
+    const SMALL: u8 = 0x20;
+    let ((name, name_rest), (known, known_rest)) = (name.as_bytes().as_chunks(), known.as_bytes().as_chunks());
+    let small = |bytes: [u8; 8]| u64::from_ne_bytes(bytes) | u64::from_ne_bytes([SMALL; 8]);
+    name.len() == known.len()
+        && name_rest.len() == known_rest.len()
+        && name.iter().zip(known).all(|(name, known)| small(*name) == u64::from_ne_bytes(*known))
+        && name_rest.iter().zip(known_rest).all(|(name, known)| name | SMALL == *known)
 }
 
 /// RFC 9112, 6.1 and 6.3: without `chunked` at its end a body has none, which is 400; what is below is not undone here.
@@ -361,8 +374,9 @@ fn length(digits: &str) -> Result<usize, Rejection> {
 }
 
 fn text<'b>(name: &str, value: &'b [u8]) -> Result<&'b str, Rejection> {
-    match std::str::from_utf8(value) {
-        Ok(text) => Ok(text.trim_matches([' ', '\t'])),
+    // `httparse` let no other white space pass than blanks and tabs.
+    match std::str::from_utf8(value.trim_ascii()) {
+        Ok(text) => Ok(text),
         Err(_) => Err(Rejection::new(400, format!("the value of {name} is not UTF-8")).closing()),
     }
 }
