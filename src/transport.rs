@@ -371,7 +371,7 @@ fn form(head: &Head<'_>) -> Form {
 
 /// A session id: 32 hexadecimal digits, with or without dashes.
 fn parse_session_id(text: &str) -> Option<u128> {
-    let mut id = 0u128;
+    let mut halves = [0u64; 2];
     let mut digits = 0;
     for byte in text.bytes() {
         let digit = match byte {
@@ -381,13 +381,12 @@ fn parse_session_id(text: &str) -> Option<u128> {
             b'-' => continue,
             _ => return None,
         };
-        id = id << 4 | u128::from(digit);
+        let half = halves.get_mut(digits / 16)?;
+        *half = *half << 4 | u64::from(digit);
         digits += 1;
-        if digits > 32 {
-            return None;
-        }
     }
-    (digits == 32 && text.len() <= 36).then_some(id)
+    let [high, low] = halves.map(u128::from);
+    (digits == 32 && text.len() <= 36).then_some(high << 64 | low)
 }
 
 /// The text of a session id.
