@@ -62,6 +62,8 @@ pub(crate) struct From {
     pub(crate) address: Option<IpAddr>,
     /// The address the connection was accepted on.
     pub(crate) local: Option<IpAddr>,
+    /// It is a Unix socket, which pages cannot reach by any name.
+    pub(crate) unix: bool,
     /// The listener is the operator's.
     pub(crate) operator: bool,
 }
@@ -172,7 +174,7 @@ pub(crate) struct Desk<'a> {
 /// Checks a request's head, in this order and no other (G-7).
 pub(crate) fn check(head: &Head<'_>, from: From, policy: &Policy) -> Result<Admitted, Rejection> {
     let route = route(head, from, &policy.base_path)?;
-    if from.address.is_some() || from.local.is_some() {
+    if !from.unix {
         policy.guard.check(head, from.local)?;
     } else if head.origin.is_some() {
         // A Unix socket has no host to compare with, but a page is still a page.

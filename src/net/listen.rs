@@ -3,21 +3,21 @@
 use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use async_channel::Receiver;
 use async_io::Async;
 use rustix::net::sockopt;
 use smol::io::{AsyncRead, AsyncWrite};
+use smol::stream::{Stream, StreamExt};
 
 use super::connection::welcome;
 use super::shell::Shell;
-use super::socket::{Duplex, Socket};
+use super::socket::Socket;
 use crate::counters::count;
 use crate::transport::From;
 
@@ -30,20 +30,68 @@ pub struct Listener {
 enum Source {
     Tcp(TcpListener),
     Unix(UnixListener),
-    Streams(Receiver<Incoming>),
+    Streams(Streams),
 }
 
+type Streams = Pin<Box<dyn Stream<Item = Incoming>>>;
+
 /// A connection that somebody else has accepted.
+///
+/// Nothing is taken on trust from one: its `Host` and `Origin` are checked, it has to show a token where tokens are
+/// wanted, it is not the operator's (unless its [`Listener::operator`] says so), and its `X-Forwarded-…` headers are
+/// ignored unless its address is one that [`Builder::trust_proxy`](crate::Builder::trust_proxy) names.
 pub struct Incoming {
-    stream: Pin<Box<dyn Duplex>>,
-    address: Option<IpAddr>,
+    socket: Socket,
+    from: From,
 }
 
 impl Incoming {
-    /// `address` is the peer's, if it has one. Nothing else is taken on trust.
+    /// Anything that reads and writes: a TLS stream, a pipe. `address` is the peer's, as far as the host knows it: it is
+    /// shown to the operator and to [`Access`](crate::Access).
+    ///
+    /// Writing is the stream's own affair: one that is made of a plain file or of std's `UnixStream` raises SIGPIPE when
+    /// its peer has gone. Rust's own `main` ignores that signal, a host in another language may not; for sockets there
+    /// are [`Incoming::tcp`] and [`Incoming::unix`], which never raise it.
     pub fn new(stream: impl AsyncRead + AsyncWrite + 'static, address: Option<IpAddr>) -> Incoming {
-        Incoming { stream: Box::pin(stream), address }
+        let from = From { address: address.map(|address| address.to_canonical()), ..From::default() };
+        Incoming { socket: Socket::Other(Box::pin(stream)), from }
     }
+
+    /// A TCP connection; sets the socket options that [`Listener::tcp`] sets. Its peer's address is the socket's, and
+    /// the address it was accepted on is a good `Host`.
+    ///
+    /// # Errors
+    /// As the system says, for example if it is no longer connected.
+    pub fn tcp(stream: TcpStream) -> io::Result<Incoming> {
+        set_options(&stream)?;
+        tcp(Async::new(stream)?)
+    }
+
+    /// A connection over a Unix socket. No page can reach one, so that its `Host` is not looked at. Whoever may use it
+    /// is the host's affair: the mode of its file, or the peer's user (`SO_PEERCRED`).
+    ///
+    /// # Errors
+    /// If it cannot be registered with the system's poller.
+    pub fn unix(stream: UnixStream) -> io::Result<Incoming> {
+        Ok(unix(Async::new(stream)?))
+    }
+
+    /// The address that the connection was accepted on: clients may name it as `Host`.
+    pub fn accepted_on(mut self, local: IpAddr) -> Incoming {
+        self.from.local = Some(local.to_canonical());
+        self
+    }
+}
+
+fn tcp(stream: Async<TcpStream>) -> io::Result<Incoming> {
+    let (peer, local) = (stream.get_ref().peer_addr()?, stream.get_ref().local_addr()?);
+    let from =
+        From { address: Some(peer.ip().to_canonical()), local: Some(local.ip().to_canonical()), ..From::default() };
+    Ok(Incoming { socket: Socket::Tcp(stream), from })
+}
+
+fn unix(stream: Async<UnixStream>) -> Incoming {
+    Incoming { socket: Socket::Unix(stream), from: From { unix: true, ..From::default() } }
 }
 
 /// Connections that wait to be accepted. std's 128 is little for clients that all come back at once.
@@ -69,14 +117,7 @@ impl Listener {
     /// # Errors
     /// As the system says.
     pub fn tcp(listener: TcpListener) -> io::Result<Listener> {
-        sockopt::set_tcp_nodelay(&listener, true)?;
-        sockopt::set_socket_keepalive(&listener, true)?;
-        sockopt::set_tcp_keepidle(&listener, Duration::from_secs(30))?;
-        sockopt::set_tcp_keepintvl(&listener, Duration::from_secs(10))?;
-        sockopt::set_tcp_keepcnt(&listener, 3)?;
-        sockopt::set_socket_send_buffer_size(&listener, SEND_BUFFER_BYTES)?;
-        #[cfg(target_os = "linux")]
-        sockopt::set_tcp_user_timeout(&listener, USER_TIMEOUT.as_millis() as u32)?;
+        set_options(&listener)?;
         rustix::net::listen(&listener, BACKLOG)?;
         Ok(Listener { source: Source::Tcp(listener), operator: false })
     }
@@ -90,9 +131,21 @@ impl Listener {
         Ok(Listener { source: Source::Unix(listener), operator: false })
     }
 
-    /// Serves connections that somebody else accepts, or that a test makes up.
-    pub fn streams(incoming: Receiver<Incoming>) -> Listener {
-        Listener { source: Source::Streams(incoming), operator: false }
+    /// Serves connections that somebody else accepts, or that a test makes up, until `incoming` ends. They share the
+    /// sessions of all other listeners.
+    ///
+    /// A channel of std's sockets crosses threads, and becomes connections on the server's:
+    ///
+    /// ```
+    /// use portcullis::{Incoming, Listener};
+    /// use smol::stream::StreamExt;
+    ///
+    /// let (hand_over, accepted) = async_channel::bounded::<std::net::TcpStream>(16);
+    /// let listener = Listener::streams(accepted.filter_map(|stream| Incoming::tcp(stream).ok()));
+    /// # let _ = (hand_over, listener);
+    /// ```
+    pub fn streams(incoming: impl Stream<Item = Incoming> + 'static) -> Listener {
+        Listener { source: Source::Streams(Box::pin(incoming)), operator: false }
     }
 
     /// Shows sessions to the operator instead of serving MCP.
@@ -120,6 +173,19 @@ impl Listener {
     }
 }
 
+/// What every TCP connection gets; accepted ones inherit it from their listener.
+fn set_options(socket: &impl AsFd) -> io::Result<()> {
+    sockopt::set_tcp_nodelay(socket, true)?;
+    sockopt::set_socket_keepalive(socket, true)?;
+    sockopt::set_tcp_keepidle(socket, Duration::from_secs(30))?;
+    sockopt::set_tcp_keepintvl(socket, Duration::from_secs(10))?;
+    sockopt::set_tcp_keepcnt(socket, 3)?;
+    sockopt::set_socket_send_buffer_size(socket, SEND_BUFFER_BYTES)?;
+    #[cfg(target_os = "linux")]
+    sockopt::set_tcp_user_timeout(socket, USER_TIMEOUT.as_millis() as u32)?;
+    Ok(())
+}
+
 /// A listener that is being waited for.
 pub(crate) struct Door {
     source: Entrance,
@@ -131,7 +197,7 @@ pub(crate) struct Door {
 enum Entrance {
     Tcp(Async<TcpListener>),
     Unix(Async<UnixListener>),
-    Streams(Receiver<Incoming>),
+    Streams(Streams),
 }
 
 fn spare() -> Option<File> {
@@ -140,7 +206,7 @@ fn spare() -> Option<File> {
 
 impl Door {
     /// Accepts for as long as the server runs.
-    pub(crate) async fn serve(self, shell: Rc<Shell>) {
+    pub(crate) async fn serve(mut self, shell: Rc<Shell>) {
         loop {
             // The operator always gets in: to see why nobody else does.
             while !self.operator && shell.connections.borrow().len() >= shell.limits().connections_max {
@@ -148,7 +214,9 @@ impl Door {
                 self.pause(&shell).await;
             }
             match self.accept().await {
-                Ok(Some((socket, from))) => welcome(&shell, socket, From { operator: self.operator, ..from }),
+                Ok(Some(Incoming { socket, from })) => {
+                    welcome(&shell, socket, From { operator: self.operator, ..from });
+                }
                 Ok(None) => return,
                 Err(error) => self.failed(&shell, &error).await,
             }
@@ -156,23 +224,11 @@ impl Door {
         }
     }
 
-    async fn accept(&self) -> io::Result<Option<(Socket, From)>> {
-        match &self.source {
-            Entrance::Tcp(listener) => {
-                let (stream, peer) = listener.accept().await?;
-                let local = stream.get_ref().local_addr()?.ip().to_canonical();
-                let from = From { address: Some(peer.ip().to_canonical()), local: Some(local), operator: false };
-                Ok(Some((Socket::Tcp(stream), from)))
-            }
-            Entrance::Unix(listener) => {
-                let (stream, _) = listener.accept().await?;
-                Ok(Some((Socket::Unix(stream), From::default())))
-            }
-            Entrance::Streams(incoming) => Ok(incoming
-                .recv()
-                .await
-                .ok()
-                .map(|Incoming { stream, address }| (Socket::Other(stream), From { address, ..From::default() }))),
+    async fn accept(&mut self) -> io::Result<Option<Incoming>> {
+        match &mut self.source {
+            Entrance::Tcp(listener) => Ok(Some(tcp(listener.accept().await?.0)?)),
+            Entrance::Unix(listener) => Ok(Some(unix(listener.accept().await?.0))),
+            Entrance::Streams(incoming) => Ok(incoming.next().await),
         }
     }
 
