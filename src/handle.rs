@@ -1,14 +1,23 @@
 //! What other threads can ask of a running server.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::fmt;
+use std::io;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::ThreadId;
 use std::time::Duration;
 
 use async_channel::{Receiver, Sender};
 
+use crate::process;
 use crate::subscription::Changes;
 use crate::transport::auth::Tokens;
 
 /// Asks things of a server from any thread. Exists before the server; clones are the same handle.
+///
+/// What is told (`shutdown`, `…_changed`, `set_tokens`) is told at once and waits for nothing; before the server
+/// begins it is kept for it. What is asked ([`Handle::sessions`]) is answered by the server's own loop, between two
+/// turns of it. In a `fork` of the process nothing is told and every question is an error.
 ///
 /// ```
 /// use portcullis::{Handle, Server};
@@ -32,17 +41,77 @@ pub struct Handle(Arc<Wire>);
 struct Wire {
     commands: Sender<Command>,
     receiver: Receiver<Command>,
+    loop_is: Mutex<Loop>,
     changes: Mutex<Changes>,
 }
 
+/// Where the server is that answers.
+#[derive(Clone, Copy, Debug)]
+enum Loop {
+    NotYet,
+    On(ThreadId),
+    Over,
+}
+
 /// What is asked.
-#[derive(Debug)]
 pub(crate) enum Command {
     Shutdown(Duration),
     /// There is something in the changes.
     Changed,
     Tokens(Tokens),
-    Sessions(Sender<String>),
+    Sessions(Box<dyn FnOnce(String) + Send>),
+}
+
+impl fmt::Debug for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Command")
+    }
+}
+
+/// Why a question to a server has no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AskError {
+    /// The server has ended, or did before it answered.
+    NotServing,
+    /// Asked on the thread that would have to answer.
+    OwnThread,
+    /// The server did not answer within this time: it has not begun yet, or a handler blocks its thread.
+    TimedOut(Duration),
+    /// So many questions wait already that this one was not put.
+    Busy,
+    /// This process is a fork of the one with this id, in which the server began.
+    Forked(u32),
+}
+
+impl fmt::Display for AskError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            AskError::NotServing => f.write_str("the server has ended"),
+            AskError::OwnThread => f.write_str(
+                "this is the server's own thread, which cannot wait for itself: await the other form of this question, \
+                 or ask from another thread",
+            ),
+            AskError::TimedOut(time) => write!(
+                f,
+                "no answer within {time:?}: the server has not begun, or a handler blocks its thread (give blocking work \
+                 to RequestContext::unblock)",
+            ),
+            AskError::Busy => write!(f, "{WAITING_MAX} questions wait for the server already: ask again later"),
+            AskError::Forked(began_in) => write!(
+                f,
+                "the server runs in process {began_in}, of which this is a fork: ask there, or fork before it begins",
+            ),
+        }
+    }
+}
+
+impl std::error::Error for AskError {}
+
+impl From<process::Forked> for AskError {
+    fn from(forked: process::Forked) -> AskError {
+        AskError::Forked(forked.began_in)
+    }
 }
 
 /// Questions that can wait for a server to answer them; one more is dropped.
@@ -52,7 +121,7 @@ impl Handle {
     /// A handle for a server that is yet to be built.
     pub fn new() -> Handle {
         let (commands, receiver) = async_channel::bounded(WAITING_MAX);
-        Handle(Arc::new(Wire { commands, receiver, changes: Mutex::default() }))
+        Handle(Arc::new(Wire { commands, receiver, loop_is: Mutex::new(Loop::NotYet), changes: Mutex::default() }))
     }
 
     /// Stops the server: listeners close at once, running calls get `grace` to finish, streams are ended.
@@ -83,6 +152,9 @@ impl Handle {
     }
 
     fn changed(&self, note: impl FnOnce(&mut Changes)) {
+        if self.is_in_a_fork() {
+            return;
+        }
         let mut changes = self.0.changes.lock().unwrap_or_else(PoisonError::into_inner);
         let was_empty = changes.is_empty();
         note(&mut changes);
@@ -102,11 +174,81 @@ impl Handle {
         self.ask(Command::Tokens(tokens));
     }
 
-    /// What `/debug/sessions` shows, as JSON; none if no server runs.
-    pub async fn sessions(&self) -> Option<String> {
+    /// What `/debug/sessions` shows, as JSON. Asked before the server has begun, this waits until it has.
+    ///
+    /// ```
+    /// use portcullis::{Handle, Server};
+    /// use std::time::Duration;
+    ///
+    /// let handle = Handle::new();
+    /// let server = Server::builder("edge-fw", "1.0.0").handle(&handle).build()?;
+    /// let ask = async {
+    ///     let sessions = handle.sessions().await;
+    ///     handle.shutdown(Duration::ZERO);
+    ///     sessions
+    /// };
+    /// let (served, sessions) = smol::block_on(smol::future::zip(server.serve(Vec::new()), ask));
+    /// assert!(served.is_ok() && sessions?.contains("\"ended\""));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`AskError::NotServing`], [`AskError::Busy`], [`AskError::Forked`].
+    pub async fn sessions(&self) -> Result<String, AskError> {
         let (answer, wait) = async_channel::bounded(1);
-        self.0.commands.send(Command::Sessions(answer)).await.ok()?;
-        wait.recv().await.ok()
+        self.question(Command::Sessions(Box::new(move |text| drop(answer.try_send(text)))))?;
+        wait.recv().await.map_err(|_| AskError::NotServing)
+    }
+
+    /// [`Handle::sessions`] for threads that cannot await, within `time`. On the server's own thread, which would
+    /// wait for itself, this is an error at once.
+    ///
+    /// # Errors
+    /// Any [`AskError`].
+    pub fn sessions_blocking(&self, time: Duration) -> Result<String, AskError> {
+        process::check()?;
+        if matches!(*self.loop_is(), Loop::On(thread) if thread == std::thread::current().id()) {
+            return Err(AskError::OwnThread);
+        }
+        let (answer, wait) = mpsc::sync_channel(1);
+        self.question(Command::Sessions(Box::new(move |text| drop(answer.try_send(text)))))?;
+        wait.recv_timeout(time).map_err(|error| match error {
+            RecvTimeoutError::Timeout => AskError::TimedOut(time),
+            RecvTimeoutError::Disconnected => AskError::NotServing,
+        })
+    }
+
+    /// Puts a question where the server finds it. What it finds at its end is dropped, which whoever waits notices.
+    fn question(&self, question: Command) -> Result<(), AskError> {
+        process::check()?;
+        let loop_is = self.loop_is();
+        if matches!(*loop_is, Loop::Over) {
+            return Err(AskError::NotServing);
+        }
+        self.0.commands.try_send(question).map_err(|_| AskError::Busy)
+    }
+
+    fn loop_is(&self) -> MutexGuard<'_, Loop> {
+        self.0.loop_is.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins to answer, on this thread, until what comes back is dropped.
+    pub(crate) fn attend(&self) -> io::Result<Attendance> {
+        let mut loop_is = self.loop_is();
+        if matches!(*loop_is, Loop::On(_)) {
+            return Err(io::Error::other("another server listens to this Handle: give each one a Handle of its own"));
+        }
+        *loop_is = Loop::On(std::thread::current().id());
+        Ok(Attendance(self.clone()))
+    }
+
+    /// Before any lock is taken: another thread of the parent may have held it in the moment of the fork.
+    fn is_in_a_fork(&self) -> bool {
+        let forked = process::check();
+        if let Err(forked) = &forked {
+            log::error!(target: "portcullis", "a Handle was used in vain: {forked}");
+        }
+        forked.is_err()
     }
 
     pub(crate) fn commands(&self) -> Receiver<Command> {
@@ -114,9 +256,24 @@ impl Handle {
     }
 
     fn ask(&self, command: Command) {
+        if self.is_in_a_fork() {
+            return;
+        }
         if self.0.commands.try_send(command).is_err() {
             log::warn!(target: "portcullis", "{WAITING_MAX} commands wait for the server already; one was dropped");
         }
+    }
+}
+
+/// A server that answers.
+pub(crate) struct Attendance(Handle);
+
+impl Drop for Attendance {
+    fn drop(&mut self) {
+        // Under the lock: a question is put before this, and dropped here, or refused.
+        let mut loop_is = self.0.loop_is();
+        *loop_is = Loop::Over;
+        while self.0.0.receiver.try_recv().is_ok() {}
     }
 }
 

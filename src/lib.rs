@@ -30,7 +30,7 @@
 //!
 //! Imports go to the same floor or down; a test enforces it.
 //!
-//! 0. words: `clock`, `wheel`, `limits`, `revision`, `door`, `jsonrpc`, `members`, `schema`, `seal`, `counters`, `budget`
+//! 0. words: `clock`, `process`, `wheel`, `limits`, `revision`, `door`, `jsonrpc`, `members`, `schema`, `seal`, `counters`, `budget`
 //! 1. bytes, no I/O: `http`, `sse`
 //! 2. memory, no I/O: `mcp`, `stream`, `session`, `questions`, `subscription`
 //! 3. rules for calls, no I/O: `access`, `context`, `asking`, `offload`, `call`, `method`, `transport`
@@ -60,6 +60,7 @@ mod mirror;
 mod net;
 mod observe;
 mod offload;
+mod process;
 mod prompts;
 mod questions;
 mod resources;
@@ -78,7 +79,7 @@ mod wheel;
 pub use access::{Access, Credentials, Denied, Item};
 pub use clock::{Clock, Instant, Sleep};
 pub use context::{CancelFlag, RequestContext};
-pub use handle::Handle;
+pub use handle::{AskError, Handle};
 pub use jsonrpc::RequestId;
 pub use limits::Limits;
 pub use mcp::capability::ClientCapability;

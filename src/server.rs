@@ -22,10 +22,11 @@ use crate::context::Services;
 use crate::counters::Counters;
 use crate::handle::{Command, Handle};
 use crate::limits::Limits;
-use crate::net::listen::{Door, Listener};
+use crate::net::listen::{Door, Incoming, Listener};
 use crate::net::shell::{Cut, Shell, Wait};
 use crate::observe;
 use crate::offload::Offload;
+use crate::process;
 use crate::seal::Seal;
 use crate::session::Reason;
 use crate::stream::Common;
@@ -77,8 +78,42 @@ impl Server {
     /// listeners, connections, sessions and calls.
     ///
     /// # Errors
-    /// If a listener cannot be registered with the system's poller.
+    /// If a listener cannot be registered with the system's poller, if another server listens to the same [`Handle`],
+    /// and in a `fork` of a process in which a server has begun.
     pub async fn serve(self, listeners: Vec<Listener>) -> io::Result<()> {
+        Box::pin(self.serve_on(listeners, false)).await
+    }
+
+    /// Serves one connection that the host has accepted, as the whole of this server: for a process per connection
+    /// (inetd, SSH) and for tests. Returns when the connection is over and the calls that it began have ended, or when
+    /// it is shut down. Connections that are to share sessions come through one [`Listener::streams`] instead.
+    ///
+    /// ```
+    /// use portcullis::{Incoming, Server};
+    /// use std::io::{Read, Write};
+    /// use std::os::unix::net::UnixStream;
+    ///
+    /// let (ours, mut theirs) = UnixStream::pair()?;
+    /// theirs.write_all(b"GET /healthz HTTP/1.0\r\n\r\n")?;
+    /// let server = Server::builder("gate", "1.0.0").build()?;
+    /// smol::block_on(server.serve_connection(Incoming::unix(ours)?))?;
+    /// let mut answer = String::new();
+    /// theirs.read_to_string(&mut answer)?;
+    /// assert!(answer.starts_with("HTTP/1.0 200 OK"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Server::serve`].
+    pub async fn serve_connection(self, connection: Incoming) -> io::Result<()> {
+        let once = Listener::streams(smol::stream::once(connection));
+        Box::pin(self.serve_on(vec![once], true)).await
+    }
+
+    /// Serves until told to stop, or with `until_alone` until nobody is connected and nobody can be any more.
+    async fn serve_on(self, listeners: Vec<Listener>, until_alone: bool) -> io::Result<()> {
+        process::begin().map_err(io::Error::other)?;
+        let _attendance = self.handle.attend()?;
         let doors = listeners.into_iter().map(Listener::open).collect::<io::Result<Vec<_>>>()?;
         let common = Rc::new(Common {
             budget: Budget::new(self.limits.buffered_bytes_max),
@@ -108,9 +143,8 @@ impl Server {
         // Owned here and nowhere else: tasks that held it would keep it, and themselves, alive for ever.
         let executor = Rc::new(LocalExecutor::new());
         *shell.executor.borrow_mut() = Rc::downgrade(&executor);
-        let main = Box::pin(attend(shell.clone(), doors, self.handle));
-        Turns { run: pin!(executor.run(main)), shell, sleep: None }.await;
-        Ok(())
+        let main = Box::pin(attend(shell.clone(), doors, self.handle, until_alone));
+        Turns { run: pin!(executor.run(main)), shell, sleep: None }.await
     }
 }
 
@@ -122,12 +156,13 @@ struct Turns<'a, F> {
 }
 
 impl<F: Future<Output = ()>> Future for Turns<'_, F> {
-    type Output = ();
+    type Output = io::Result<()>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        process::check().map_err(io::Error::other)?;
         loop {
             if self.run.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(());
+                return Poll::Ready(Ok(()));
             }
             let Some(next) = self.shell.next_deadline() else { return Poll::Pending };
             let now = self.shell.now();
@@ -150,19 +185,22 @@ impl<F: Future<Output = ()>> Future for Turns<'_, F> {
 }
 
 /// Accepts and obeys until told to stop, then drains.
-async fn attend(shell: Rc<Shell>, doors: Vec<Door>, handle: Handle) {
+async fn attend(shell: Rc<Shell>, doors: Vec<Door>, handle: Handle, until_alone: bool) {
     let commands = handle.commands();
     drop(handle.take_changes()); // those of a server before this one
-    let accepting: Vec<_> = doors.into_iter().filter_map(|door| shell.spawn(door.serve(shell.clone()))).collect();
-    let grace = loop {
-        match commands.recv().await {
-            Ok(Command::Shutdown(grace)) => break grace,
-            Ok(command) => obey(&shell, command),
-            Err(_) => std::future::pending().await,
+    let mut accepting: Vec<_> = doors.into_iter().filter_map(|door| shell.spawn(door.serve(shell.clone()))).collect();
+    let told = async {
+        loop {
+            match commands.recv().await {
+                Ok(Command::Shutdown(grace)) => break grace,
+                Ok(command) => obey(&shell, command),
+                Err(_) => std::future::pending().await,
+            }
+            // With every command, not only with its own, which may not have found a place.
+            tell(&shell, &handle.take_changes());
         }
-        // With every command, not only with its own, which may not have found a place.
-        tell(&shell, &handle.take_changes());
     };
+    let grace = if until_alone { told.or(alone(&shell, &mut accepting)).await } else { told.await };
     drop(accepting);
     shell.stopping.set(true);
     log::info!(target: "portcullis", "stopping: {} calls run, grace {} s", shell.calls.borrow().len(), grace.as_secs());
@@ -177,6 +215,15 @@ async fn attend(shell: Rc<Shell>, doors: Vec<Door>, handle: Handle) {
     let last = drained(&shell, |shell| shell.connections.borrow().is_empty()).or(sleep(&shell, LAST_BYTES));
     last.or(told_again(&shell, &commands)).await;
     log::info!(target: "portcullis", "stopped");
+}
+
+/// Completes when nobody is connected and nobody can be any more; calls may then run as long as they ever may.
+async fn alone(shell: &Shell, accepting: &mut Vec<smol::Task<()>>) -> Duration {
+    for task in accepting.drain(..) {
+        task.await;
+    }
+    std::future::poll_fn(|cx| shell.poll_vacant(cx)).await;
+    shell.limits().call_wait
 }
 
 /// How long connections have for their last bytes at shutdown.
@@ -194,7 +241,7 @@ fn obey(shell: &Rc<Shell>, command: Command) {
             *shell.policy.tokens.borrow_mut() = Some(tokens);
             revoked.into_iter().for_each(|key| shell.end_session(key, Reason::Revoked));
         }
-        Command::Sessions(answer) => drop(answer.try_send(observe::whole(shell))),
+        Command::Sessions(answer) => answer(observe::whole(shell)),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
-use std::task::Waker;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use slab::Slab;
@@ -35,6 +35,8 @@ pub(crate) struct Shell {
     pub(crate) call_serial: Cell<u32>,
     beat_phase: Cell<u32>,
     connection_serial: Cell<u32>,
+    /// Who waits for the last connection to end.
+    vacant: Cell<Option<Waker>>,
 }
 
 /// A connection, as others see it.
@@ -103,6 +105,7 @@ impl Shell {
             call_serial: Cell::new(0),
             beat_phase: Cell::new(0),
             connection_serial: Cell::new(0),
+            vacant: Cell::default(),
         })
     }
 
@@ -224,7 +227,17 @@ impl Shell {
         self.shed_waits(&connections);
         if connections.is_empty() {
             connections.shrink_to_fit();
+            self.vacant.take().into_iter().for_each(Waker::wake);
         }
+    }
+
+    /// Ready when there is no connection.
+    pub(crate) fn poll_vacant(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.connections.borrow().is_empty() {
+            return Poll::Ready(());
+        }
+        self.vacant.set(Some(cx.waker().clone()));
+        Poll::Pending
     }
 
     fn shed_waits(&self, connections: &Slab<Rc<Presence>>) {
