@@ -49,9 +49,9 @@ impl Incoming {
     /// Anything that reads and writes: a TLS stream, a pipe. `address` is the peer's, as far as the host knows it: it is
     /// shown to the operator and to [`Access`](crate::Access).
     ///
-    /// Writing is the stream's own affair: one that is made of a plain file or of std's `UnixStream` raises SIGPIPE when
-    /// its peer has gone. Rust's own `main` ignores that signal, a host in another language may not; for sockets there
-    /// are [`Incoming::tcp`] and [`Incoming::unix`], which never raise it.
+    /// Writing is the stream's own affair: one that is made of a pipe raises SIGPIPE when its peer has gone, which ends a
+    /// host that does not ignore that signal (Rust's own `main` does). [`Incoming::tcp`] and [`Incoming::unix`] never
+    /// raise it.
     pub fn new(stream: impl AsyncRead + AsyncWrite + 'static, address: Option<IpAddr>) -> Incoming {
         let from = From { address: address.map(|address| address.to_canonical()), ..From::default() };
         Incoming { socket: Socket::Other(Box::pin(stream)), from }
