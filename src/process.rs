@@ -6,6 +6,7 @@
 //! never changes once it is set.
 
 use std::fmt;
+use std::io;
 use std::sync::OnceLock;
 
 /// A server is used in another process than the one it began in.
@@ -26,7 +27,12 @@ impl fmt::Display for Forked {
     }
 }
 
-impl std::error::Error for Forked {}
+impl From<Forked> for io::Error {
+    fn from(forked: Forked) -> io::Error {
+        // As a text: what `main` prints of an error is its `Debug`.
+        io::Error::other(forked.to_string())
+    }
+}
 
 /// The process of the first server, once there is one.
 struct Home(OnceLock<u32>);

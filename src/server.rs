@@ -112,7 +112,7 @@ impl Server {
 
     /// Serves until told to stop, or with `until_alone` until nobody is connected and nobody can be any more.
     async fn serve_on(self, listeners: Vec<Listener>, until_alone: bool) -> io::Result<()> {
-        process::begin().map_err(io::Error::other)?;
+        process::begin()?;
         let _attendance = self.handle.attend()?;
         let doors = listeners.into_iter().map(Listener::open).collect::<io::Result<Vec<_>>>()?;
         let common = Rc::new(Common {
@@ -159,7 +159,7 @@ impl<F: Future<Output = ()>> Future for Turns<'_, F> {
     type Output = io::Result<()>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        process::check().map_err(io::Error::other)?;
+        process::check()?;
         loop {
             if self.run.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Ok(()));
