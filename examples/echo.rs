@@ -7,6 +7,7 @@
 mod bounds;
 #[path = "../src/bin/portcullis/log.rs"]
 mod log;
+#[allow(dead_code)] // it has options from the command line alone
 #[path = "../src/bin/portcullis/options.rs"]
 mod options;
 #[path = "../src/bin/portcullis/serve.rs"]
@@ -96,6 +97,7 @@ fn main() -> ExitCode {
         version: env!("CARGO_PKG_VERSION"),
         about: "an MCP server with the tools echo, add and slow",
         debug_listen: options::Debug::Off,
+        config: None,
     };
     serve::main(&program, std::env::args_os().skip(1), register)
 }

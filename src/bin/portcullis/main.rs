@@ -4,6 +4,10 @@
 //! `log` lets its lines out, `tools` is what a model can do.
 
 mod bounds;
+#[cfg(feature = "config")]
+mod config;
+#[cfg(feature = "config")]
+mod declared;
 mod log;
 mod options;
 mod serve;
@@ -17,6 +21,10 @@ const PROGRAM: options::Program = options::Program {
     version: env!("CARGO_PKG_VERSION"),
     about: "an MCP server for machines that guard networks",
     debug_listen: options::Debug::Tcp(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8002)),
+    #[cfg(feature = "config")]
+    config: Some(config::program),
+    #[cfg(not(feature = "config"))]
+    config: None,
 };
 
 /// The first word says what is wanted; without one, or with an option first, it is to serve.

@@ -2,17 +2,18 @@
 //!
 //! Decided here: one table drives both parsing and `--help`; an option that stands for one value is refused
 //! when it is given twice (never "last wins"); an address that others can reach is refused unless the caller
-//! is asked for a token or the operator says in so many words that nobody is. Nothing here opens a file or a
-//! socket. The example `echo` uses the same options (it includes this file by its path).
+//! is asked for a token or the operator says in so many words that nobody is. A file may give the same options
+//! ([`Given`]); the command line wins over it, option by option. Nothing here opens a file or a socket: who reads
+//! one is [`Program::config`]. The example `echo` uses the same options (it includes this file by its path).
 
 use crate::bounds::{self, BOUNDS, Setting};
 use lexopt::{Arg, Parser};
 use log::LevelFilter;
-use portcullis::{Cidr, Limits};
+use portcullis::{Builder, Cidr, Handle, Limits};
 use std::ffi::OsString;
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Who uses these options: the program, or an example.
@@ -25,6 +26,32 @@ pub(crate) struct Program {
     pub(crate) about: &'static str,
     /// Where it shows its sessions unless told otherwise.
     pub(crate) debug_listen: Debug,
+    /// Reads the file of `--config`; without it there is no such option.
+    pub(crate) config: Option<fn(&Path, &Program) -> Result<Loaded, String>>,
+}
+
+/// What a file of `--config` gives.
+pub(crate) struct Loaded {
+    /// Its options, in their order.
+    pub(crate) settings: Vec<Given>,
+    /// Whether it says who may ask, so that others may reach the server.
+    pub(crate) has_tokens: bool,
+    /// Adds what else is in it to a server.
+    pub(crate) install: Install,
+}
+
+/// Adds to a server what a file declares.
+pub(crate) type Install = Box<dyn FnOnce(Builder, &Limits, &Handle) -> Result<Builder, String>>;
+
+/// An option that stands in a file, and was checked.
+#[derive(Debug)]
+pub(crate) struct Given {
+    /// Its name as on the command line, without the dashes.
+    pub(crate) name: &'static str,
+    /// Its value as on the command line.
+    pub(crate) text: String,
+    /// File, line and column, for a person.
+    pub(crate) place: String,
 }
 
 /// Where sessions are shown to whoever runs the machine.
@@ -66,6 +93,10 @@ pub(crate) struct Options {
     pub(crate) grace: Duration,
     /// The library's bounds.
     pub(crate) limits: Limits,
+    /// The file that holds more of this.
+    pub(crate) config: Option<PathBuf>,
+    /// What that file adds to the server.
+    pub(crate) install: Option<Install>,
     insecure_listen: bool,
     memory: Option<usize>,
     settings: Vec<Setting>,
@@ -82,11 +113,11 @@ pub(crate) enum Wish {
 /// Reads an option's value into the draft, or says what was expected.
 type Set = fn(&mut Options, &str) -> Result<(), String>;
 
-struct Opt {
-    name: &'static str,
+pub(crate) struct Opt {
+    pub(crate) name: &'static str,
     /// What stands behind it in the help; an empty one marks a switch.
-    value: &'static str,
-    repeatable: bool,
+    pub(crate) value: &'static str,
+    pub(crate) repeatable: bool,
     help: &'static str,
     set: Set,
 }
@@ -107,7 +138,8 @@ const LEVELS: [(&str, LevelFilter); 5] = [
 ];
 
 #[rustfmt::skip] // a table: one option, one line
-const OPTIONS: &[Opt] = &[
+pub(crate) const OPTIONS: &[Opt] = &[
+    Opt { name: "config", value: "FILE", repeatable: false, help: "read options, tools, roles and tokens from this TOML file", set: config },
     Opt { name: "listen", value: "ADDR:PORT", repeatable: true, help: "serve here; repeatable [127.0.0.1:8001 and [::1]:8001]", set: listen },
     Opt { name: "debug-listen", value: "ADDR:PORT", repeatable: false, help: "show sessions here: loopback, unix:/path or off", set: debug_listen },
     Opt { name: "token-file", value: "FILE", repeatable: false, help: "ask for a bearer token; the file has one a line", set: token_file },
@@ -121,6 +153,14 @@ const OPTIONS: &[Opt] = &[
     Opt { name: "grace", value: "SECONDS", repeatable: false, help: "time for running calls after SIGTERM or SIGINT [10]", set: grace },
     Opt { name: "memory", value: "BYTES", repeatable: false, help: "derive all limits below from the memory there is", set: memory },
 ];
+
+fn config(o: &mut Options, text: &str) -> Result<(), String> {
+    if text.is_empty() {
+        return Err("expected the path of a TOML file".into());
+    }
+    o.config = Some(text.into());
+    Ok(())
+}
 
 fn listen(o: &mut Options, text: &str) -> Result<(), String> {
     let address = address(text)?;
@@ -249,24 +289,7 @@ fn is_visible(text: &str) -> bool {
 /// # Errors
 /// A sentence that names the option, the value, what was expected, and where it helps the remedy.
 pub(crate) fn parse(program: &Program, args: impl IntoIterator<Item = OsString>) -> Result<Wish, String> {
-    let mut options = Options {
-        listen: LISTEN.to_vec(),
-        listen_given: false,
-        debug_listen: program.debug_listen.clone(),
-        debug_given: false,
-        token_file: None,
-        insecure_listen: false,
-        allow_host: Vec::new(),
-        allow_origin: Vec::new(),
-        trust_proxy: Vec::new(),
-        base_path: None,
-        relative_endpoint: false,
-        log_level: None,
-        grace: GRACE,
-        memory: None,
-        limits: Limits::default(),
-        settings: Vec::new(),
-    };
+    let mut options = Options::of(program);
     let mut seen: Vec<&'static str> = Vec::new();
     let mut parser = Parser::from_args(args);
     while let Some(arg) = parser.next().map_err(|error| error.to_string())? {
@@ -281,7 +304,53 @@ pub(crate) fn parse(program: &Program, args: impl IntoIterator<Item = OsString>)
         };
         read(program, &mut options, &mut parser, &name, &mut seen)?;
     }
-    finish(options).map(|options| Wish::Run(Box::new(options)))
+    let mut has_tokens = false;
+    if let (Some(path), Some(load)) = (&options.config, program.config) {
+        let loaded = load(path, program)?;
+        for given in loaded.settings.iter().filter(|given| !seen.contains(&given.name)) {
+            options.set(given.name, &given.text).map_err(|why| format!("{}: {why}", given.place))?;
+        }
+        options.install = Some(loaded.install);
+        has_tokens = loaded.has_tokens;
+    }
+    finish(options, has_tokens).map(|options| Wish::Run(Box::new(options)))
+}
+
+impl Options {
+    /// What holds where nothing is said.
+    pub(crate) fn of(program: &Program) -> Options {
+        Options {
+            listen: LISTEN.to_vec(),
+            listen_given: false,
+            debug_listen: program.debug_listen.clone(),
+            debug_given: false,
+            token_file: None,
+            insecure_listen: false,
+            allow_host: Vec::new(),
+            allow_origin: Vec::new(),
+            trust_proxy: Vec::new(),
+            base_path: None,
+            relative_endpoint: false,
+            log_level: None,
+            grace: GRACE,
+            memory: None,
+            limits: Limits::default(),
+            config: None,
+            install: None,
+            settings: Vec::new(),
+        }
+    }
+
+    /// Sets the option `name`, which there is; the error says what was expected instead of `text`.
+    pub(crate) fn set(&mut self, name: &str, text: &str) -> Result<(), String> {
+        if let Some(opt) = OPTIONS.iter().find(|opt| opt.name == name) {
+            return (opt.set)(self, text);
+        }
+        match BOUNDS.iter().find(|bound| bound.name == name) {
+            Some(bound) => bound.parse(text).map(|setting| self.settings.push(setting)),
+            None => Err("expected an option's name".into()),
+        }
+    }
 }
 
 /// Reads one option and its value.
@@ -292,7 +361,7 @@ fn read(
     name: &str,
     seen: &mut Vec<&'static str>,
 ) -> Result<(), String> {
-    let opt = OPTIONS.iter().find(|opt| opt.name == name);
+    let opt = OPTIONS.iter().find(|opt| opt.name == name && (opt.name != "config" || program.config.is_some()));
     let bound = BOUNDS.iter().find(|bound| bound.name == name);
     let (known, unit, repeatable) = match (opt, bound) {
         (Some(opt), _) => (opt.name, opt.value, opt.repeatable),
@@ -312,12 +381,7 @@ fn read(
         None => parser.value().map_err(|_| format!("`--{name}`: no value, expected `--{name} {unit}`"))?,
     };
     let text = value.into_string().map_err(|raw| format!("`--{name}`: {raw:?} is not UTF-8 text"))?;
-    let set = match (opt, bound) {
-        (Some(opt), _) => (opt.set)(options, &text),
-        (None, Some(bound)) => bound.parse(&text).map(|setting| options.settings.push(setting)),
-        (None, None) => Ok(()),
-    };
-    set.map_err(|expected| format!("`--{name}`: got {text:?}, {expected}"))
+    options.set(known, &text).map_err(|expected| format!("`--{name}`: got {text:?}, {expected}"))
 }
 
 /// What to say of a word that means nothing here.
@@ -326,7 +390,7 @@ pub(crate) fn unknown(program: &Program, what: &str) -> String {
 }
 
 /// What can only be judged once everything was read.
-fn finish(mut options: Options) -> Result<Options, String> {
+fn finish(mut options: Options, has_tokens: bool) -> Result<Options, String> {
     if let Some(memory) = options.memory {
         options.limits = Limits::for_memory(memory);
     }
@@ -336,7 +400,10 @@ fn finish(mut options: Options) -> Result<Options, String> {
     if let Some(why) = bounds::contradiction(&options.limits) {
         return Err(why);
     }
-    let guarded = options.token_file.is_some() || options.insecure_listen;
+    if has_tokens && options.token_file.is_some() {
+        return Err("`--token-file` and `[[token]]` both say who may ask: keep one of them".into());
+    }
+    let guarded = options.token_file.is_some() || has_tokens || options.insecure_listen;
     match options.listen.iter().find(|address| !guarded && !is_loopback(address)) {
         Some(open) => Err(format!(
             "`--listen`: {open} can be reached by others, and nobody would be asked who they are: add \
@@ -356,7 +423,7 @@ fn help(program: &Program) -> String {
         // Writing into a String cannot fail.
         let _ = writeln!(text, "  {:<30} {help}", option.trim_end());
     };
-    for opt in OPTIONS {
+    for opt in OPTIONS.iter().filter(|opt| opt.name != "config" || program.config.is_some()) {
         match (opt.name, &program.debug_listen) {
             ("debug-listen", Debug::Tcp(address)) => line(opt.name, opt.value, &format!("{} [{address}]", opt.help)),
             ("debug-listen", _) => line(opt.name, opt.value, &format!("{} [off]", opt.help)),
@@ -384,6 +451,7 @@ mod tests {
         version: "0.0.0",
         about: "a test",
         debug_listen: Debug::Tcp(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8002)),
+        config: Some(|_, _| Ok(Loaded { settings: Vec::new(), has_tokens: false, install: Box::new(|b, _, _| Ok(b)) })),
     };
 
     fn wish(line: &str) -> Result<Wish, String> {

@@ -68,6 +68,9 @@ fn run(
     let handle = Handle::new();
     let mut builder = configure(Server::builder(program.name, program.version), &mut options)?.handle(&handle);
     builder = tools(builder, &options.limits, &handle);
+    if let Some(install) = options.install.take() {
+        builder = install(builder, &options.limits, &handle)?;
+    }
     let server = builder.build().map_err(|error| error.to_string())?;
     // Before the first byte is served: who sees the URLs may send signals.
     let signals =

@@ -7,7 +7,7 @@
 mod firewall_ruleset;
 mod interfaces;
 mod ping_host;
-mod process;
+pub(crate) mod process;
 mod system_info;
 
 use portcullis::{Builder, Handle, Limits};

@@ -29,31 +29,31 @@ const STDERR_BYTES_MAX: usize = 2048;
 const TERM_WAIT: Duration = Duration::from_millis(200);
 
 /// A command to run.
-pub(super) struct Run<'a> {
+pub(crate) struct Run<'a> {
     /// Its name, without a directory.
-    pub(super) program: &'a str,
+    pub(crate) program: &'a str,
     /// Its arguments; what came from a client has been checked.
-    pub(super) args: &'a [&'a str],
+    pub(crate) args: &'a [&'a str],
     /// How long it may take.
-    pub(super) wait: Duration,
+    pub(crate) wait: Duration,
     /// How much of its stdout is read; a command that prints more is ended.
-    pub(super) stdout_bytes_max: usize,
+    pub(crate) stdout_bytes_max: usize,
 }
 
 /// What a command left behind.
 #[derive(Debug)]
-pub(super) struct Finished {
+pub(crate) struct Finished {
     /// How it ended.
-    pub(super) status: ExitStatus,
+    pub(crate) status: ExitStatus,
     /// What it printed.
-    pub(super) stdout: String,
+    pub(crate) stdout: String,
     /// The end of what it complained about.
-    pub(super) stderr: String,
+    pub(crate) stderr: String,
 }
 
 /// Why a command has no result.
 #[derive(Debug)]
-pub(super) enum RunError {
+pub(crate) enum RunError {
     /// It is not installed.
     Missing(String),
     /// It could not be started, or its output not be read.
@@ -91,7 +91,7 @@ impl Run<'_> {
     ///
     /// # Errors
     /// See [`RunError`]. A command that ran and failed is no error here: ask its status.
-    pub(super) async fn finish(self, line: impl FnMut(&str)) -> Result<Finished, RunError> {
+    pub(crate) async fn finish(self, line: impl FnMut(&str)) -> Result<Finished, RunError> {
         let fault = |error| RunError::Start(self.program.to_owned(), error);
         let path = find(self.program).ok_or_else(|| RunError::Missing(self.program.to_owned()))?;
         let mut command = std::process::Command::new(path);

@@ -1,0 +1,214 @@
+//! A table of a file, read key by key into what is meant.
+//!
+//! Decided here: every fault has its place, what was expected and mostly the remedy; a key that nobody asked for
+//! is a fault; and reading goes on after a fault, so that a person sees all of them at once (but no more than
+//! [`FAULTS_MAX`]). A reader gives back nothing where it has noted a fault.
+
+use super::toml::{Item, Node, Source, Table};
+use crate::bounds;
+use std::cell::RefCell;
+use std::time::Duration;
+
+/// Faults that are shown. Who has more made one mistake many times.
+const FAULTS_MAX: usize = 20;
+
+/// What was wrong with a file, or with several.
+#[derive(Debug, Default)]
+pub(super) struct Faults(RefCell<Vec<String>>);
+
+impl Faults {
+    /// Notes one, with its place in front.
+    pub(super) fn note(&self, place: &str, why: &str) {
+        let mut all = self.0.borrow_mut();
+        if all.len() < FAULTS_MAX {
+            all.push(format!("{place}: {why}"));
+        }
+    }
+
+    /// All of them, one a line.
+    pub(super) fn all(self) -> Option<String> {
+        let all = self.0.into_inner();
+        (!all.is_empty()).then(|| all.join("\n"))
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.0.borrow().len()
+    }
+}
+
+/// A table that is being read.
+pub(super) struct Reader<'a> {
+    pub(super) source: &'a Source,
+    pub(super) faults: &'a Faults,
+    /// What it is, for messages: `[[tool]]`.
+    what: &'a str,
+    /// Where it stands.
+    pub(super) at: usize,
+    table: Table,
+    known: Vec<&'static str>,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(source: &'a Source, faults: &'a Faults, what: &'a str, at: usize, table: Table) -> Reader<'a> {
+        Reader { source, faults, what, at, table, known: Vec::new() }
+    }
+
+    /// Notes a fault at a byte.
+    pub(super) fn fault(&self, at: usize, why: &str) {
+        self.faults.note(&self.source.place(at), why);
+    }
+
+    /// Notes that a key has another value than one that makes sense.
+    pub(super) fn wrong(&self, key: &str, node: &Node, expected: &str) {
+        self.fault(node.at, &format!("`{key}`: got {}, {expected}", node.item));
+    }
+
+    /// The value of a key, which is known from now on.
+    pub(super) fn take(&mut self, key: &'static str) -> Option<Node> {
+        self.known.push(key);
+        let index = self.table.entries.iter().position(|entry| entry.key == key)?;
+        Some(self.table.entries.remove(index).node)
+    }
+
+    /// The value of a key that must be there.
+    pub(super) fn need(&mut self, key: &'static str, such_as: &str) -> Option<Node> {
+        let node = self.take(key);
+        if node.is_none() {
+            self.fault(self.at, &format!("{} has no `{key}`: add one, such as `{key} = {such_as}`", self.what));
+        }
+        node
+    }
+
+    pub(super) fn text(&mut self, key: &'static str) -> Option<(usize, String)> {
+        let node = self.take(key)?;
+        self.as_text(key, node)
+    }
+
+    pub(super) fn as_text(&self, key: &str, node: Node) -> Option<(usize, String)> {
+        match node.item {
+            Item::Text(text) if !text.is_empty() && !text.contains('\0') => Some((node.at, text)),
+            _ => {
+                self.wrong(key, &node, "expected a string that is not empty");
+                None
+            }
+        }
+    }
+
+    pub(super) fn boolean(&mut self, key: &'static str) -> Option<bool> {
+        let node = self.take(key)?;
+        match node.item {
+            Item::Boolean(yes) => Some(yes),
+            _ => {
+                self.wrong(key, &node, "expected true or false");
+                None
+            }
+        }
+    }
+
+    /// An integer from `min` to `max`.
+    pub(super) fn count(&mut self, key: &'static str, min: u64, max: u64) -> Option<usize> {
+        let node = self.take(key)?;
+        self.checked(key, &node, |text| bounds::count(text, min, max))
+    }
+
+    /// A size: an integer of bytes, or a string such as "64K".
+    pub(super) fn bytes(&mut self, key: &'static str, min: u64, max: u64) -> Option<usize> {
+        let node = self.take(key)?;
+        self.checked(key, &node, |text| bounds::bytes(text, min, max))
+    }
+
+    /// A time in seconds.
+    pub(super) fn seconds(&mut self, key: &'static str, max: u64) -> Option<Duration> {
+        let node = self.take(key)?;
+        let expected = || format!("expected seconds, at most {max}, such as 30 or 0.25");
+        let read = |text: &str| bounds::seconds(text).ok().filter(|time| time.as_secs() <= max).ok_or_else(expected);
+        self.checked(key, &node, read)
+    }
+
+    /// A value as the command line has it, given to one of its own functions.
+    pub(super) fn checked<T>(&self, key: &str, node: &Node, read: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
+        let text = match &node.item {
+            Item::Text(text) => text.clone(),
+            Item::Integer(number) => number.to_string(),
+            Item::Float(number) => number.to_string(),
+            other => {
+                self.wrong(key, node, &format!("expected a string or a number, and not {}", other.kind()));
+                return None;
+            }
+        };
+        read(&text).map_err(|expected| self.wrong(key, node, &expected)).ok()
+    }
+
+    /// One of these words, as its index.
+    pub(super) fn word(&mut self, key: &'static str, words: &[&str]) -> Option<usize> {
+        let node = self.take(key)?;
+        let found = match &node.item {
+            Item::Text(text) => words.iter().position(|word| word == text),
+            _ => None,
+        };
+        if found.is_none() {
+            self.wrong(key, &node, &format!("expected one of {}", quoted(words)));
+        }
+        found
+    }
+
+    /// An array.
+    pub(super) fn list(&self, key: &str, node: Node) -> Option<Vec<Node>> {
+        match node.item {
+            Item::List(list) => Some(list.nodes),
+            _ => {
+                self.wrong(key, &node, "expected an array");
+                None
+            }
+        }
+    }
+
+    /// A table in this one.
+    pub(super) fn table(&mut self, key: &'static str) -> Option<(usize, Table)> {
+        let node = self.take(key)?;
+        match node.item {
+            Item::Table(table) => Some((node.at, table)),
+            _ => {
+                self.wrong(key, &node, "expected a table");
+                None
+            }
+        }
+    }
+
+    /// Tables in this one, each with the byte at which it begins.
+    pub(super) fn tables(&mut self, key: &'static str) -> Vec<(usize, Table)> {
+        let Some(node) = self.take(key) else { return Vec::new() };
+        let nodes = match node.item {
+            Item::List(list) => list.nodes,
+            _ => {
+                self.wrong(key, &node, &format!("expected tables, each under a header `[[{key}]]`"));
+                return Vec::new();
+            }
+        };
+        let mut tables = Vec::new();
+        for node in nodes {
+            match node.item {
+                Item::Table(table) => tables.push((node.at, table)),
+                _ => self.wrong(key, &node, &format!("expected tables, each under a header `[[{key}]]`")),
+            }
+        }
+        tables
+    }
+
+    /// Notes every key that nobody has asked for.
+    pub(super) fn finish(self) {
+        for entry in &self.table.entries {
+            let known = quoted(&self.known);
+            let why = match self.known.iter().find(|known| entry.key.replace('-', "_") == **known) {
+                Some(known) => format!("unknown key `{}`: write `{known}`", entry.key),
+                None => format!("unknown key `{}` in {}: it has {known}", entry.key, self.what),
+            };
+            self.fault(entry.at, &why);
+        }
+    }
+}
+
+/// `a`, `b`, `c`.
+fn quoted(words: &[&str]) -> String {
+    words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
+}
