@@ -16,7 +16,7 @@ mod settings;
 pub(crate) mod toml;
 mod tool;
 
-pub(crate) use self::people::{Role, Token};
+pub(crate) use self::people::{Role, Token, matches};
 use self::reader::{Faults, Reader};
 use self::toml::{Item, Source, Table};
 use crate::declared::{self, Spec, lanes::Lanes};

@@ -5,6 +5,8 @@
 
 mod bounds;
 #[cfg(feature = "config")]
+mod commands;
+#[cfg(feature = "config")]
 mod config;
 #[cfg(feature = "config")]
 mod declared;
@@ -33,6 +35,8 @@ fn main() -> ExitCode {
     let command = args.next_if(|word| !word.to_string_lossy().starts_with('-'));
     match command.as_ref().map(|word| word.to_string_lossy()).as_deref() {
         None | Some("serve") => serve::main(&PROGRAM, args, tools::register),
+        #[cfg(feature = "config")]
+        Some(word @ ("check-config" | "tools" | "call")) => commands::main(&PROGRAM, word, args),
         Some(other) => serve::fail(&PROGRAM, &options::unknown(&PROGRAM, other), 2),
     }
 }

@@ -54,7 +54,7 @@ pub(crate) fn fail(program: &Program, why: &str, code: u8) -> ExitCode {
 }
 
 /// Prints to stdout; whoever closed it wants to hear nothing.
-fn say(text: &str) {
+pub(crate) fn say(text: &str) {
     let mut stdout = io::stdout();
     let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
 }

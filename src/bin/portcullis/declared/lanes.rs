@@ -53,6 +53,7 @@ impl Lanes {
         if let Some(lane) = lanes.iter().find(|lane| lane.name == name && lane.places == places) {
             return lane.clone();
         }
+        let places = places.max(1);
         let (give, free) = async_channel::bounded(places);
         for _ in 0..places {
             let _ = give.try_send(());

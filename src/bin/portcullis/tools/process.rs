@@ -220,7 +220,7 @@ async fn tail(from: Option<impl AsyncRead + Unpin>) -> Result<Vec<u8>, Stop> {
 }
 
 /// The absolute path of a command. A relative directory in `PATH` would depend on where we were started.
-fn find(program: &str) -> Option<PathBuf> {
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let usual = DIRECTORIES.iter().map(PathBuf::from);
     let others = std::env::split_paths(&path).filter(|directory| directory.is_absolute());

@@ -1,0 +1,214 @@
+//! `check-config`, `tools` and `call`: what an operator asks of the program without an MCP client.
+//!
+//! Decided here: a tool that is tried by hand runs on the same server as for a model, asked over a pair of sockets
+//! in this process, so that its schema, its limits and its words are those that a client gets. Nothing listens, and
+//! nobody is asked for a token: whoever can start the program with its file may use what is in it.
+//! Exit codes: 0 all is well; 1 the file is wrong, or the tool failed; 2 the question makes no sense.
+
+mod client;
+
+use crate::config::{self, Config, matches};
+use crate::declared::{self, lanes::Lanes};
+use crate::options::{Options, Program, Wish, parse};
+use crate::serve::{fail, say};
+use crate::tools;
+use portcullis::{Handle, Server};
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::SystemTime;
+
+/// What a command line of one of these commands says.
+#[derive(Debug, Default, PartialEq)]
+struct Words {
+    config: Option<PathBuf>,
+    others: Vec<String>,
+    help: bool,
+}
+
+/// Runs one of the commands.
+pub(crate) fn main(program: &Program, command: &str, args: impl Iterator<Item = OsString>) -> ExitCode {
+    let (usage, most) = match command {
+        "check-config" => ("check-config FILE", 1),
+        "tools" => ("tools [--config FILE]", 0),
+        _ => ("call TOOL ['{\"argument\": \"value\"}'] [--config FILE]", 2),
+    };
+    let usage = format!("usage: {} {usage}", program.name);
+    let mut words = match words(args) {
+        Ok(words) if words.help => {
+            say(&format!("{usage}\n"));
+            return ExitCode::SUCCESS;
+        }
+        Ok(words) if words.others.len() <= most => words,
+        Ok(words) => return fail(program, &format!("unexpected {:?}; {usage}", words.others[most]), 2),
+        Err(why) => return fail(program, &format!("{why}; {usage}"), 2),
+    };
+    if command == "check-config" {
+        return match words.others.pop().map(PathBuf::from).or(words.config) {
+            Some(file) => end(program, check(program, &file).map(|text| (text, true))),
+            None => fail(program, &usage, 2),
+        };
+    }
+    let mut others = words.others.into_iter();
+    let (tool, arguments) = (others.next(), others.next());
+    match (command, tool) {
+        ("tools", _) => end(program, list(program, words.config.as_deref()).map(|text| (text, true))),
+        (_, None) => fail(program, &usage, 2),
+        (_, Some(tool)) => {
+            let arguments = arguments.as_deref().unwrap_or("{}");
+            match serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(arguments) {
+                Ok(_) => end(program, call(program, words.config.as_deref(), &tool, arguments)),
+                Err(error) => {
+                    let remedy = r#"expected a JSON object in single quotes, such as '{"host": "192.0.2.1"}'"#;
+                    fail(program, &format!("{arguments:?} is none: {error}; {remedy}"), 2)
+                }
+            }
+        }
+    }
+}
+
+/// Why a command ends badly, and with which code.
+struct Failed {
+    why: String,
+    code: u8,
+}
+
+impl From<String> for Failed {
+    fn from(why: String) -> Failed {
+        Failed { why, code: 1 }
+    }
+}
+
+/// Prints what came out; a tool's own error goes to stderr.
+fn end(program: &Program, outcome: Result<(String, bool), Failed>) -> ExitCode {
+    match outcome {
+        Ok((text, true)) => {
+            say(&text);
+            ExitCode::SUCCESS
+        }
+        Ok((text, false)) => fail(program, text.trim_end(), 1),
+        Err(failed) => fail(program, &failed.why, failed.code),
+    }
+}
+
+fn words(args: impl Iterator<Item = OsString>) -> Result<Words, String> {
+    let mut words = Words::default();
+    let mut parser = lexopt::Parser::from_args(args);
+    while let Some(arg) = parser.next().map_err(|error| error.to_string())? {
+        match arg {
+            lexopt::Arg::Short('h') | lexopt::Arg::Long("help") => words.help = true,
+            lexopt::Arg::Long("config") if words.config.is_some() => return Err("`--config` is given twice".into()),
+            lexopt::Arg::Long("config") => {
+                words.config = Some(parser.value().map_err(|_| "`--config`: no value, expected a file")?.into());
+            }
+            lexopt::Arg::Value(value) => {
+                words.others.push(value.into_string().map_err(|raw| format!("{raw:?} is not UTF-8 text"))?);
+            }
+            lexopt::Arg::Short(letter) => return Err(format!("unknown argument \"-{letter}\"")),
+            lexopt::Arg::Long(name) => return Err(format!("unknown argument \"--{name}\"")),
+        }
+    }
+    Ok(words)
+}
+
+/// The options of a file, checked together as they are when the program serves.
+fn options(program: &Program, file: Option<&Path>) -> Result<Options, String> {
+    let args = file.map(|file| [OsString::from("--config"), file.into()]);
+    match parse(program, args.into_iter().flatten())? {
+        Wish::Run(options) => Ok(*options),
+        Wish::Print(text) => Err(text),
+    }
+}
+
+/// What is in a file, if it is right.
+fn check(program: &Program, file: &Path) -> Result<String, Failed> {
+    let config = config::load(file, program)?;
+    let options = options(program, Some(file))?;
+    let there_are = client::tools(server(program, &options, &config)?)?;
+    let Config { tools, roles, tokens, files, settings, .. } = &config;
+    let mut text = format!("{}: right", file.display());
+    // Writing into a String cannot fail.
+    for file in files.iter().skip(1) {
+        let _ = write!(text, ", with {}", file.display());
+    }
+    let (n, t, r, k) = (settings.len(), tools.len(), roles.len(), tokens.len());
+    let _ = writeln!(text, "\n{t} tools, {r} roles, {k} tokens, {n} options");
+    let listen: Vec<_> = options.listen.iter().map(ToString::to_string).collect();
+    let _ = writeln!(text, "{} listeners: {}", listen.len(), listen.join(", "));
+    for role in roles {
+        let may_use = there_are.iter().filter(|tool| role.allows(&tool.name)).count();
+        let _ = writeln!(text, "role `{}` may use {may_use} of {} tools", role.name, there_are.len());
+        for glob in role.tools.iter().filter(|glob| !there_are.iter().any(|tool| matches(glob, &tool.name))) {
+            let _ = writeln!(text, "warning: the role `{}`: no tool is called {glob:?}", role.name);
+        }
+    }
+    for tool in tools.iter().filter(|tool| tools::process::find(tool.program()).is_none()) {
+        let _ = writeln!(text, "warning: the tool `{}`: there is no program `{}` here", tool.name, tool.program());
+    }
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_secs());
+    for token in tokens.iter().filter(|token| token.expires.is_some_and(|end| end <= now)) {
+        let _ = writeln!(text, "warning: the token `{}` has expired", token.name);
+    }
+    for warning in &config.warnings {
+        let _ = writeln!(text, "warning: {warning}");
+    }
+    Ok(text)
+}
+
+/// A server with all tools and without anybody who asks who it is.
+fn server(program: &Program, options: &Options, config: &Config) -> Result<Server, String> {
+    let builder = Server::builder(program.name, program.version).limits(options.limits.clone());
+    let builder = tools::register(builder, &options.limits, &Handle::new());
+    let builder = declared::register(builder, &config.tools, &Lanes::default());
+    builder.build().map_err(|error| error.to_string())
+}
+
+fn ready(program: &Program, file: Option<&Path>) -> Result<Server, String> {
+    let options = options(program, file)?;
+    let config = file.map_or(Ok(Config::default()), |file| config::load(file, program))?;
+    server(program, &options, &config)
+}
+
+/// A line for each tool.
+fn list(program: &Program, file: Option<&Path>) -> Result<String, Failed> {
+    let tools = client::tools(ready(program, file)?)?;
+    let width = tools.iter().map(|tool| tool.name.len()).max().unwrap_or(0);
+    let mut text = String::new();
+    for client::Listed { name, read_only, description } in &tools {
+        let what = if *read_only { "read-only" } else { "changes" };
+        let first = description.split_once(". ").map_or(description.trim_end_matches('.'), |(first, _)| first);
+        let _ = writeln!(text, "{name:<width$}  {what:<9}  {first}");
+    }
+    Ok(text)
+}
+
+/// Runs a tool: what it gave, and whether it is content.
+fn call(program: &Program, file: Option<&Path>, tool: &str, arguments: &str) -> Result<(String, bool), Failed> {
+    client::call(ready(program, file)?, tool, arguments)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Result<Words, String> {
+        words(line.split_whitespace().map(OsString::from))
+    }
+
+    #[test]
+    fn words_may_stand_before_and_behind_the_file() {
+        for line in ["ping_host {} --config f.toml", "--config f.toml ping_host {}", "ping_host --config=f.toml {}"] {
+            let words = read(line).unwrap();
+            assert_eq!((words.config.unwrap(), words.others), ("f.toml".into(), vec!["ping_host".into(), "{}".into()]));
+        }
+        for (line, expected) in [
+            ("--config", "no value"),
+            ("--config a --config b", "given twice"),
+            ("--confg a", "unknown argument \"--confg\""),
+            ("-c a", "unknown argument \"-c\""),
+        ] {
+            assert!(read(line).unwrap_err().contains(expected), "{line}");
+        }
+    }
+}
