@@ -12,6 +12,8 @@
 mod date;
 mod people;
 mod reader;
+#[cfg(test)]
+mod refusals;
 mod settings;
 pub(crate) mod toml;
 mod tool;

@@ -139,8 +139,8 @@ impl<'a> Reader<'a> {
         read(&text).map_err(|expected| self.wrong(key, node, &expected)).ok()
     }
 
-    /// One of these words, as its index.
-    pub(super) fn word(&mut self, key: &'static str, words: &[&str]) -> Option<usize> {
+    /// One of these words: where it stands, and its index.
+    pub(super) fn word(&mut self, key: &'static str, words: &[&str]) -> Option<(usize, usize)> {
         let node = self.take(key)?;
         let found = match &node.item {
             Item::Text(text) => words.iter().position(|word| word == text),
@@ -149,7 +149,7 @@ impl<'a> Reader<'a> {
         if found.is_none() {
             self.wrong(key, &node, &format!("expected one of {}", quoted(words)));
         }
-        found
+        found.map(|index| (node.at, index))
     }
 
     /// An array.

@@ -32,10 +32,11 @@ pub(super) fn tool(mut reader: Reader<'_>) -> Option<(usize, Spec)> {
     let description = reader.need("description", "\"…\"").and_then(|node| reader.as_text("description", node));
     let args = args(&mut reader);
     let words = reader.need("argv", r#"["df", "-h"]"#);
-    let argv = words.and_then(|node| argv_of(&reader, node, &args));
+    // While an argument is not known, what is wrong with its use is not either.
+    let argv =
+        words.filter(|_| args.is_ok()).and_then(|node| argv_of(&reader, node, args.as_deref().unwrap_or_default()));
     let output = reader.word("output", &["text", "json", "lines"]);
-    let overflow_at = reader.at;
-    let overflow = reader.word("overflow", &["error", "truncate"]);
+    let (overflow_at, overflow) = reader.word("overflow", &["error", "truncate"]).unzip();
     let (timeout, kill_after) = (reader.seconds("timeout", SECONDS_MAX), reader.seconds("kill_after", KILL_AFTER_MAX));
     let max_output = reader.bytes("max_output", 256, OUTPUT_MAX);
     let ok_exit = reader.take("ok_exit").and_then(|node| codes(&reader, node));
@@ -45,11 +46,11 @@ pub(super) fn tool(mut reader: Reader<'_>) -> Option<(usize, Spec)> {
     let address_space = reader.bytes("address_space", 1 << 20, 1 << 40);
     let env = env(&mut reader);
     let hints = hints(&mut reader);
-    let output = [Output::Text, Output::Json, Output::Lines][output.unwrap_or(0)];
+    let output = [Output::Text, Output::Json, Output::Lines][output.map_or(0, |(_, index)| index)];
     let truncates = overflow == Some(1);
     if output == Output::Json && truncates {
         reader.fault(
-            overflow_at,
+            overflow_at.unwrap_or(0),
             "`overflow = \"truncate\"` would cut JSON in two: leave it out, or say `output = \"text\"`",
         );
     }
@@ -61,7 +62,7 @@ pub(super) fn tool(mut reader: Reader<'_>) -> Option<(usize, Spec)> {
         title: title.map(|(_, title)| title),
         description: description?.1,
         argv: argv?,
-        args,
+        args: args.ok()?,
         output,
         timeout: timeout.unwrap_or(TIMEOUT),
         kill_after: kill_after.unwrap_or(KILL_AFTER),
@@ -95,8 +96,11 @@ fn name(reader: &Reader<'_>, node: Node) -> Option<(usize, String)> {
 
 /// `argv`, in which every argument must be used.
 fn argv_of(reader: &Reader<'_>, node: Node, args: &[Arg]) -> Option<Argv> {
-    let at = node.at;
+    let (at, before) = (node.at, reader.faults.count());
     let nodes = reader.list("argv", node)?;
+    if nodes.is_empty() {
+        reader.fault(at, "`argv` is empty: its first text is the program");
+    }
     let mut parts = Vec::new();
     for (n, node) in nodes.into_iter().enumerate() {
         let at = node.at;
@@ -119,13 +123,12 @@ fn argv_of(reader: &Reader<'_>, node: Node, args: &[Arg]) -> Option<Argv> {
             }
         }
     }
-    if parts.is_empty() {
-        reader.fault(at, "`argv` is empty: its first text is the program");
-        return None;
-    }
     let argv = Argv(parts);
     let used = argv.uses();
-    if let Some((_, arg)) = args.iter().enumerate().find(|(index, _)| !used.contains(index)) {
+    // Where a word was refused, what is in it is not known.
+    if let Some((_, arg)) = args.iter().enumerate().find(|(index, _)| !used.contains(index))
+        && reader.faults.count() == before
+    {
         let remedy = format!("use it as `{{{}}}`, or take it away", arg.name);
         reader.fault(at, &format!("the argument `{}` is not used in `argv`: {remedy}", arg.name));
     }
@@ -174,8 +177,12 @@ fn word(reader: &Reader<'_>, node: Node, args: &[Arg]) -> Option<Parsed> {
 }
 
 fn codes(reader: &Reader<'_>, node: Node) -> Option<Vec<i32>> {
-    let mut codes = Vec::new();
-    for node in reader.list("ok_exit", node)? {
+    let (mut codes, at) = (Vec::new(), node.at);
+    let nodes = reader.list("ok_exit", node)?;
+    if nodes.is_empty() {
+        reader.fault(at, "`ok_exit`: expected at least one exit code");
+    }
+    for node in nodes {
         match node.item {
             Item::Integer(code @ 0..=255) => codes.push(code as i32),
             _ => reader.wrong("ok_exit", &node, "expected exit codes from 0 to 255, such as [0, 1]"),
@@ -211,9 +218,10 @@ fn hints(reader: &mut Reader<'_>) -> [Option<bool>; 4] {
     hints
 }
 
-/// All `[tool.args.NAME]`.
-fn args(reader: &mut Reader<'_>) -> Vec<Arg> {
-    let Some((_, table)) = reader.table("args") else { return Vec::new() };
+/// All `[tool.args.NAME]`, if nothing is wrong with any.
+fn args(reader: &mut Reader<'_>) -> Result<Vec<Arg>, ()> {
+    let before = reader.faults.count();
+    let Some((_, table)) = reader.table("args") else { return Ok(Vec::new()) };
     let mut args = Vec::new();
     for entry in table.entries {
         let legal = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
@@ -231,7 +239,7 @@ fn args(reader: &mut Reader<'_>) -> Vec<Arg> {
         let what = format!("`args.{}`", entry.key);
         args.push(arg(Reader::new(reader.source, reader.faults, &what, entry.at, table), entry.key));
     }
-    args
+    if reader.faults.count() == before { Ok(args) } else { Err(()) }
 }
 
 /// One argument. Where something is wrong it is noted, and what is made goes no further.
@@ -335,16 +343,17 @@ fn text_only(reader: &mut Reader<'_>, arg: &mut Arg) {
 fn values(reader: &mut Reader<'_>, arg: &mut Arg) {
     if let Some(node) = reader.take("enum") {
         let at = node.at;
-        for node in reader.list("enum", node).unwrap_or_default() {
+        let nodes = reader.list("enum", node);
+        if nodes.as_ref().is_some_and(Vec::is_empty) {
+            reader.fault(at, "`enum`: expected an array with at least one value");
+        }
+        for node in nodes.unwrap_or_default() {
             if let Some(value) = fitting(reader, arg, "enum", &node) {
                 if arg.allowed.contains(&value) {
                     reader.wrong("enum", &node, "expected each value once");
                 }
                 arg.allowed.push(value);
             }
-        }
-        if arg.allowed.is_empty() {
-            reader.fault(at, "`enum`: expected an array with at least one value");
         }
     }
     let default = reader.take("default");
