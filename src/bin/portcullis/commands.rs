@@ -5,7 +5,7 @@
 //! nobody is asked for a token: whoever can start the program with its file may use what is in it.
 //! Exit codes: 0 all is well; 1 the file is wrong, or the tool failed; 2 the question makes no sense.
 
-mod client;
+pub(crate) mod client;
 
 use crate::config::{self, Config, matches};
 use crate::declared::{self, lanes::Lanes};
@@ -69,9 +69,10 @@ pub(crate) fn main(program: &Program, command: &str, args: impl Iterator<Item = 
 }
 
 /// Why a command ends badly, and with which code.
-struct Failed {
-    why: String,
-    code: u8,
+#[derive(Debug)]
+pub(crate) struct Failed {
+    pub(crate) why: String,
+    pub(crate) code: u8,
 }
 
 impl From<String> for Failed {
@@ -157,7 +158,7 @@ fn check(program: &Program, file: &Path) -> Result<String, Failed> {
 }
 
 /// A server with all tools and without anybody who asks who it is.
-fn server(program: &Program, options: &Options, config: &Config) -> Result<Server, String> {
+pub(crate) fn server(program: &Program, options: &Options, config: &Config) -> Result<Server, String> {
     let builder = Server::builder(program.name, program.version).limits(options.limits.clone());
     let builder = tools::register(builder, &options.limits, &Handle::new());
     let builder = declared::register(builder, &config.tools, &Lanes::default());

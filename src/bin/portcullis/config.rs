@@ -13,7 +13,7 @@ mod date;
 mod people;
 mod reader;
 #[cfg(test)]
-mod refusals;
+pub(crate) mod refusals;
 mod settings;
 pub(crate) mod toml;
 mod tool;
@@ -198,8 +198,8 @@ impl Draft {
 /// Reads and parses one file.
 fn open(path: &Path, faults: &Faults, config: &mut Config) -> Option<(Source, Table)> {
     let name = path.display().to_string();
-    let text = match text(path, config) {
-        Ok(text) => text,
+    let (text, mode) = match text(path) {
+        Ok(read) => read,
         Err(why) => {
             faults.note(&name, &why);
             return None;
@@ -208,7 +208,13 @@ fn open(path: &Path, faults: &Faults, config: &mut Config) -> Option<(Source, Ta
     config.files.push(path.to_owned());
     let source = Source { name, text };
     match source.parse() {
-        Ok(root) => Some((source, root)),
+        Ok(root) => {
+            if mode & 0o077 != 0 && root.has("token") {
+                let why = "has tokens and can be read by others than its owner: chmod 600 it";
+                config.warnings.push(format!("{} {why}", source.name));
+            }
+            Some((source, root))
+        }
         Err(fault) => {
             faults.note(&source.place(fault.at), &fault.why);
             None
@@ -216,7 +222,8 @@ fn open(path: &Path, faults: &Faults, config: &mut Config) -> Option<(Source, Ta
     }
 }
 
-fn text(path: &Path, config: &mut Config) -> Result<String, String> {
+/// The text of a file, and who may read it.
+fn text(path: &Path) -> Result<(String, u32), String> {
     let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
     let about = file.metadata().map_err(|error| error.to_string())?;
     if about.is_dir() {
@@ -233,12 +240,7 @@ fn text(path: &Path, config: &mut Config) -> Result<String, String> {
     let text = String::from_utf8(bytes).map_err(|error| {
         format!("byte {} is not UTF-8: save the file in that encoding", error.utf8_error().valid_up_to())
     })?;
-    if about.mode() & 0o077 != 0 && text.contains("[[token]]") {
-        config
-            .warnings
-            .push(format!("{} has tokens and can be read by others than its owner: chmod 600 it", path.display()));
-    }
-    Ok(text)
+    Ok((text, about.mode()))
 }
 
 /// The `*.toml` of a folder, by their names. Hidden files are none: editors leave them.

@@ -7,6 +7,8 @@
 pub(crate) mod arg;
 pub(crate) mod argv;
 pub(crate) mod lanes;
+#[cfg(test)]
+mod proofs;
 
 use self::arg::Arg;
 use self::argv::Argv;

@@ -7,24 +7,23 @@ use super::Failed;
 use async_signal::{Signal, Signals};
 use portcullis::{Incoming, Listener, Server};
 use serde_json::Value;
-use smol::Async;
 use smol::future;
 use smol::io::{AsyncReadExt, AsyncWriteExt};
+use smol::net::unix::UnixStream;
 use smol::stream::StreamExt;
 use std::io::{self, Write};
-use std::os::unix::net::UnixStream;
 
 const META: &str = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{},"progressToken":0}"#;
 
 /// A tool as the list has it.
-pub(super) struct Listed {
-    pub(super) name: String,
-    pub(super) read_only: bool,
-    pub(super) description: String,
+pub(crate) struct Listed {
+    pub(crate) name: String,
+    pub(crate) read_only: bool,
+    pub(crate) description: String,
 }
 
 /// All tools of a server.
-pub(super) fn tools(server: Server) -> Result<Vec<Listed>, Failed> {
+pub(crate) fn tools(server: Server) -> Result<Vec<Listed>, Failed> {
     run(server, async |line: &Line| {
         let (mut tools, mut cursor) = (Vec::new(), String::new());
         loop {
@@ -45,30 +44,16 @@ pub(super) fn tools(server: Server) -> Result<Vec<Listed>, Failed> {
 }
 
 /// The text that a tool gives, and whether it is content.
-pub(super) fn call(server: Server, tool: &str, arguments: &str) -> Result<(String, bool), Failed> {
+pub(crate) fn call(server: Server, tool: &str, arguments: &str) -> Result<(String, bool), Failed> {
     // It goes into a header, and no tool can have another name.
     if !tool.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(Failed { why: format!("there is no tool {tool:?}: `tools` lists them"), code: 2 });
     }
-    run(server, async |line: &Line| {
-        let params = format!("\"name\":{},\"arguments\":{arguments},", Value::from(tool));
-        let result = line.ask("tools/call", tool, &params).await?;
-        let mut shown = String::new();
-        for block in result["content"].as_array().into_iter().flatten() {
-            match &block["text"] {
-                Value::String(text) => shown.push_str(text),
-                _ => shown.push_str(&block.to_string()),
-            }
-            if !shown.ends_with('\n') {
-                shown.push('\n');
-            }
-        }
-        Ok((shown, result["isError"] != true))
-    })
+    run(server, async |line: &Line| line.call(tool, arguments).await)
 }
 
 /// Runs a server for as long as somebody asks it something. A signal ends both, and whatever the tool has started.
-fn run<T>(server: Server, ask: impl AsyncFnOnce(&Line) -> Result<T, Failed>) -> Result<T, Failed> {
+pub(crate) fn run<T>(server: Server, ask: impl AsyncFnOnce(&Line) -> Result<T, Failed>) -> Result<T, Failed> {
     let (connect, incoming) = async_channel::bounded(1);
     let line = Line(connect);
     let mut signals =
@@ -87,11 +72,12 @@ fn run<T>(server: Server, ask: impl AsyncFnOnce(&Line) -> Result<T, Failed>) -> 
 }
 
 /// Where connections come from.
-struct Line(async_channel::Sender<Incoming>);
+#[derive(Clone)]
+pub(crate) struct Line(async_channel::Sender<Incoming>);
 
 impl Line {
     /// Sends one request and waits for its answer; progress on the way goes to stderr.
-    async fn ask(&self, method: &str, name: &str, params: &str) -> Result<Value, Failed> {
+    pub(crate) async fn ask(&self, method: &str, name: &str, params: &str) -> Result<Value, Failed> {
         let answer = self.exchange(method, name, params).await.map_err(|error| Failed::from(error.to_string()))?;
         match (&answer["result"], &answer["error"]["message"]) {
             (_, Value::String(why)) => Err(Failed { why: why.clone(), code: 2 }),
@@ -99,8 +85,25 @@ impl Line {
         }
     }
 
+    /// Calls a tool: the text that it gives, and whether it is content.
+    pub(crate) async fn call(&self, tool: &str, arguments: &str) -> Result<(String, bool), Failed> {
+        let params = format!("\"name\":{},\"arguments\":{arguments},", Value::from(tool));
+        let result = self.ask("tools/call", tool, &params).await?;
+        let mut shown = String::new();
+        for block in result["content"].as_array().into_iter().flatten() {
+            match &block["text"] {
+                Value::String(text) => shown.push_str(text),
+                _ => shown.push_str(&block.to_string()),
+            }
+            if !shown.ends_with('\n') {
+                shown.push('\n');
+            }
+        }
+        Ok((shown, result["isError"] != true))
+    }
+
     async fn exchange(&self, method: &str, name: &str, params: &str) -> io::Result<Value> {
-        let (mut ours, theirs) = Async::<UnixStream>::pair()?;
+        let (mut ours, theirs) = UnixStream::pair()?;
         self.0.send(Incoming::new(theirs, None)).await.map_err(|_| io::Error::other("the server has ended"))?;
         let body = format!(r#"{{"jsonrpc":"2.0","id":0,"method":"{method}","params":{{{params}{META}}}}}"#);
         let name = if name.is_empty() { String::new() } else { format!("Mcp-Name: {name}\r\n") };

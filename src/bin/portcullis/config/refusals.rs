@@ -2,7 +2,7 @@
 
 use super::*;
 
-const PROGRAM: Program = Program {
+pub(crate) const PROGRAM: Program = Program {
     name: "portcullis",
     version: "0.0.0",
     about: "a test",
@@ -11,7 +11,7 @@ const PROGRAM: Program = Program {
 };
 
 /// Reads a text as if it were the only file.
-fn read(text: &str) -> Result<Config, String> {
+pub(crate) fn read(text: &str) -> Result<Config, String> {
     let faults = Faults::default();
     let mut draft = Draft { config: Config::default(), options: Options::of(&PROGRAM), places: Vec::new() };
     let source = Source { name: "f.toml".into(), text: text.into() };

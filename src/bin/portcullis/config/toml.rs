@@ -384,6 +384,11 @@ impl Table {
         Table { entries: Vec::new(), origin }
     }
 
+    /// Whether there is such a key.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.find(key).is_some()
+    }
+
     /// Where a key stands, as a byte.
     fn find(&self, key: &str) -> Option<usize> {
         self.entries.iter().find(|entry| entry.key == key).map(|entry| entry.at)
