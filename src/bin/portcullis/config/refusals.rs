@@ -318,3 +318,123 @@ fn all_faults_are_told_at_once_but_not_more_than_a_screen() {
     assert_eq!(places, ["f.toml:2:9", "f.toml:3:1", "f.toml:4:3", "f.toml:4:3"]);
     assert_eq!(read(&"[[tool]]\n".repeat(100)).unwrap_err().lines().count(), 20);
 }
+
+/// A folder of its own for files that are really there.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Folder {
+        let path = std::env::temp_dir().join(format!("portcullis-config-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(path.join("conf.d")).unwrap();
+        Folder(path)
+    }
+
+    fn write(&self, name: &str, text: &str) -> PathBuf {
+        use std::os::unix::fs::PermissionsExt;
+        let path = self.0.join(name);
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o644)).unwrap();
+        path
+    }
+
+    /// Without the folder in it.
+    fn load(&self, path: &Path) -> Result<Config, String> {
+        load(path, &PROGRAM).map_err(|why| why.replace(&format!("{}/", self.0.display()), ""))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+const TOOL: &str = "[[tool]]\nname = \"NAME\"\ndescription = \"d\"\nargv = [\"true\"]\n";
+
+#[test]
+fn files_in_conf_d_are_read_by_their_names_and_what_is_said_twice_is_refused_with_both_places() {
+    let folder = Folder::new("beside");
+    let main = folder.write("main.toml", &format!("{}[server]\ngrace = 5\n", TOOL.replace("NAME", "a")));
+    folder.write("conf.d/20.toml", &TOOL.replace("NAME", "c"));
+    folder.write("conf.d/10.toml", &format!("{}[server]\nbase_path = \"/fw\"\n", TOOL.replace("NAME", "b")));
+    folder.write("conf.d/.hidden.toml", "x");
+    folder.write("conf.d/10.toml~", "x");
+    let config = folder.load(&main).unwrap();
+    assert_eq!(config.tools.iter().map(|tool| tool.name.as_str()).collect::<Vec<_>>(), ["a", "b", "c"]);
+    assert_eq!(config.settings.iter().map(|given| given.name).collect::<Vec<_>>(), ["grace", "base-path"]);
+    assert_eq!(config.files.len(), 3);
+
+    folder.write("conf.d/20.toml", &format!("{}[server]\ngrace = 6\n", TOOL.replace("NAME", "a")));
+    folder.write("conf.d/30.toml", "conf_d = \"x\"\n[[role]]\nname = \"r\"\ntools = [\"*\"]\n");
+    let why = folder.load(&main).unwrap_err();
+    let expected = [
+        "conf.d/20.toml:6:1: `grace` is there already, at main.toml:6:1: say it once",
+        "conf.d/20.toml:2:8: tool `a` is there already, at main.toml:2:8: give one of them another name",
+        "conf.d/30.toml:1:1: unknown key `conf_d` in the file: it has `server`, `limits`, `tool`, `role`, `token`",
+    ];
+    assert_eq!(why.lines().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn another_folder_can_be_named_and_must_be_there() {
+    let folder = Folder::new("named");
+    folder.write("conf.d/x.toml", &TOOL.replace("NAME", "x"));
+    for (line, tools) in [("", 1), ("conf_d = \"\"", 0), ("conf_d = \"conf.d\"", 1)] {
+        let main = folder.write("main.toml", line);
+        assert_eq!(folder.load(&main).unwrap().tools.len(), tools, "{line}");
+    }
+    let main = folder.write("main.toml", "conf_d = \"nowhere\"");
+    assert!(folder.load(&main).unwrap_err().starts_with("nowhere: No such file"));
+}
+
+#[test]
+fn a_file_that_cannot_be_trusted_or_read_is_refused_and_one_with_tokens_is_warned_of() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = Folder::new("trust");
+    let digest = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    let tokens = format!(
+        "[[role]]\nname = \"r\"\ntools = [\"*\"]\n[[token]]\nname = \"a\"\nrole = \"r\"\nsha256 = \"{digest}\"\n"
+    );
+    let main = folder.write("main.toml", &tokens);
+    let mode = |mode| std::fs::set_permissions(&main, PermissionsExt::from_mode(mode)).unwrap();
+    assert!(folder.load(&main).unwrap().warnings[0].ends_with("can be read by others than its owner: chmod 600 it"));
+    mode(0o600);
+    let config = folder.load(&main).unwrap();
+    assert_eq!((config.warnings.len(), config.tokens[0].sha256[0], config.roles[0].allows("x")), (0, 0xe3, true));
+    mode(0o666);
+    assert!(folder.load(&main).unwrap_err().contains("everybody may write it"));
+    assert!(folder.load(&folder.0.join("none.toml")).unwrap_err().starts_with("none.toml: No such file"));
+    assert!(folder.load(&folder.0.join("conf.d")).unwrap_err().contains("is a folder, expected a TOML file"));
+    let large = folder.write("large.toml", &"#".repeat((1 << 20) + 1));
+    assert!(folder.load(&large).unwrap_err().contains("longer than 1048576 bytes"));
+    std::fs::write(&large, b"# \xff").unwrap();
+    assert!(folder.load(&large).unwrap_err().contains("byte 2 is not UTF-8"));
+}
+
+#[test]
+fn the_command_line_wins_over_the_file_option_by_option() {
+    let folder = Folder::new("wins");
+    let main = folder.write(
+        "main.toml",
+        "[server]\nlisten = [\"127.0.0.1:1\", \"127.0.0.1:2\"]\ngrace = 5\nrelative_endpoint = true\n\
+         insecure_listen = false\n[limits]\nsessions_max = 7\nsession_idle = 0.5\n",
+    );
+    let parse = |line: &str| {
+        let words = line.split_whitespace().map(std::ffi::OsString::from);
+        let file = ["--config".into(), main.clone().into_os_string()];
+        match crate::options::parse(&PROGRAM, file.into_iter().chain(words)) {
+            Ok(crate::options::Wish::Run(options)) => Ok(*options),
+            Ok(crate::options::Wish::Print(text)) => Err(text),
+            Err(why) => Err(why),
+        }
+    };
+    let options = parse("").unwrap();
+    assert_eq!((options.listen.len(), options.grace.as_secs(), options.relative_endpoint), (2, 5, true));
+    assert_eq!((options.limits.sessions_max, options.limits.session_idle.as_millis()), (7, 500));
+    let options = parse("--listen 127.0.0.1:3 --grace 6 --sessions-max 8").unwrap();
+    assert_eq!((options.listen[0].port(), options.listen.len(), options.grace.as_secs()), (3, 1, 6));
+    assert_eq!((options.limits.sessions_max, options.limits.session_idle.as_millis()), (8, 500));
+    // What only shows when all is put together is told as on the command line.
+    assert!(parse("--listen 192.0.2.1:1").err().unwrap().contains("nobody would be asked who they are"));
+    assert!(parse("--config x").err().unwrap().contains("`--config` is given twice"));
+}

@@ -167,3 +167,66 @@ fn an_inner_array_is_left_out_with_what_was_not_sent() {
         assert_eq!(call(&toml, "show", sent.clone()), (expected.into(), true), "{sent}");
     }
 }
+
+#[test]
+fn the_ten_tools_of_the_example_can_be_called_and_their_commands_are_these() {
+    let example = include_str!("../../../../examples/appliance.toml");
+    assert_eq!(read(example).unwrap().tools.len(), 10);
+    // Each program becomes one that prints its arguments, the program's own name first.
+    let harmless = example.replace("\nargv = [", "\nargv = [\"printf\", \"%s \", ");
+    let calls = [
+        (
+            "block_address",
+            json!({ "address": "203.0.113.7" }),
+            "nft add element inet filter blocked { 203.0.113.7 timeout 3600s }",
+        ),
+        (
+            "unblock_address",
+            json!({ "address": "203.0.113.7" }),
+            "nft delete element inet filter blocked { 203.0.113.7 }",
+        ),
+        ("service_restart", json!({ "service": "dnsmasq" }), "systemctl restart -- dnsmasq.service"),
+        (
+            "service_log",
+            json!({ "unit": "dnsmasq" }),
+            "journalctl --no-pager --output=short-iso --unit=dnsmasq --lines=50",
+        ),
+        (
+            "service_log",
+            json!({ "unit": "a@b.service", "grep": "NXDOMAIN; x", "today": true, "lines": 5 }),
+            "journalctl --no-pager --output=short-iso --unit=a@b.service --lines=5 --grep=NXDOMAIN; x --since=today",
+        ),
+        ("file_log", json!({ "file": "syslog" }), "tail -n 50 -- /var/log/syslog"),
+        ("kernel_setting", json!({ "name": "net.ipv4.ip_forward" }), "sysctl -- net.ipv4.ip_forward"),
+        ("vpn_peers", json!({}), "wg show all"),
+        (
+            "packet_capture",
+            json!({ "interface": "wan0", "host": "2001:db8::1", "port": 53 }),
+            "timeout --preserve-status 30 tcpdump -n -l -i wan0 -c 20 host 2001:db8::1 and port 53",
+        ),
+        (
+            "packet_capture",
+            json!({ "interface": "wan0", "port": 53 }),
+            "timeout --preserve-status 30 tcpdump -n -l -i wan0 -c 20 port 53",
+        ),
+        ("disk_usage", json!({}), "df -P -k -x tmpfs -x devtmpfs"),
+        ("neighbours_flush", json!({ "interface": "lan0" }), "ip neigh flush dev lan0"),
+    ];
+    let sent: Vec<_> = calls.iter().map(|(tool, arguments, _)| (*tool, arguments.clone())).collect();
+    for ((tool, _, expected), answer) in calls.iter().zip(call_all(&harmless, &sent)) {
+        assert_eq!(answer, (format!("{expected} \n"), true), "{tool}");
+    }
+    for (tool, arguments) in [
+        ("block_address", json!({ "address": "0.0.0.0/0" })),
+        ("block_address", json!({ "address": "1.2.3.4 }; flush ruleset; add element inet filter blocked { 1.2.3.4" })),
+        ("block_address", json!({ "address": "203.0.113.7", "seconds": 5 })),
+        ("service_restart", json!({ "service": "sshd" })),
+        ("file_log", json!({ "file": "../../etc/shadow" })),
+        ("kernel_setting", json!({ "name": "kernel.core_pattern" })),
+        ("kernel_setting", json!({ "name": "net.ipv4.ip_forward=1" })),
+        ("packet_capture", json!({ "interface": "wan0", "host": "or host 10.0.0.1" })),
+    ] {
+        let (text, is_good) = call(&harmless, tool, arguments.clone());
+        assert!(!is_good && text.starts_with("invalid arguments for "), "{tool} {arguments}: {text}");
+    }
+}
