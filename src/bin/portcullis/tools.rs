@@ -5,10 +5,13 @@
 //! arguments as one text in a language of its own, and every command reads a leading `-` as an option.
 
 mod firewall_ruleset;
-mod interfaces;
+mod ip;
 mod ping_host;
 pub(crate) mod process;
+mod shape;
+mod sockets;
 mod system_info;
+mod traceroute;
 
 use portcullis::{Builder, Handle, Limits};
 use serde_json::Value;
@@ -23,7 +26,9 @@ pub(crate) fn register(builder: Builder, limits: &Limits, _: &Handle) -> Builder
     let instructions = "Read-only view of this machine: its interfaces, its nftables firewall, its load, and ping.";
     let builder = builder.title("Portcullis").instructions(instructions);
     let builder = builder.tool(system_info::tool(), system_info::call);
-    let builder = builder.tool(interfaces::tool(), move |_cx, args| interfaces::call(args, answer_bytes_max));
+    let looks =
+        [&ip::INTERFACES, &ip::ROUTES, &ip::ROUTE_GET, &ip::NEIGHBOURS, &sockets::SOCKETS, &traceroute::TRACEROUTE];
+    let builder = looks.into_iter().fold(builder, |builder, shape| shape.register(builder, answer_bytes_max));
     let builder =
         builder.tool(firewall_ruleset::tool(), move |_cx, args| firewall_ruleset::call(args, answer_bytes_max));
     builder.tool(ping_host::tool(), ping_host::call)

@@ -22,12 +22,12 @@ const INTERVAL: RangeInclusive<f64> = 0.2..=10.0;
 const TIMEOUT: RangeInclusive<u32> = 1..=30;
 
 /// What may stand in a host besides letters and digits: names, IPv4, IPv6 with a zone.
-const HOST_EXTRA: &str = ".:-_%";
+pub(super) const HOST_EXTRA: &str = ".:-_%";
 /// RFC 1035: 253 for a name. A zone of an address is far below.
-const HOST_BYTES_MAX: usize = 253;
+pub(super) const HOST_BYTES_MAX: usize = 253;
 
 /// Time beyond the echoes for the name to be looked up: three servers of 5 s each.
-const LOOKUP_WAIT: Duration = Duration::from_secs(15);
+pub(super) const LOOKUP_WAIT: Duration = Duration::from_secs(15);
 
 /// 20 replies and a summary are 2 KiB; what is longer is no `ping`.
 const OUTPUT_BYTES_MAX: usize = 16 * 1024;

@@ -1,0 +1,209 @@
+//! `traceroute`: the way to a host, by the system's `traceroute`, each hop told as progress.
+//!
+//! Understands the words of the three that are common: Linux's own (Butskoy's), BusyBox's, inetutils'. A hop that
+//! does not answer is an answer. The usual one sends UDP and needs no right; BusyBox's opens a raw socket and does.
+
+use super::process::{Finished, Run};
+use super::shape::{Arguments, Call, Shape, object};
+use super::{checked, ping_host};
+use portcullis::{CallError, CallResult};
+use serde_json::{Map, Value};
+use std::net::IpAddr;
+use std::time::Duration;
+
+pub(super) static TRACEROUTE: Shape = Shape {
+    name: "traceroute",
+    title: "Trace a route",
+    description: "The hops from this machine to a host; null is a probe without an answer. Each hop is progress.",
+    input: r#""required":["host"],"properties":{
+        "host":{"type":"string","description":"Name or IP address."},
+        "hops_max":{"type":"integer","minimum":1,"maximum":64,"default":20},
+        "probes":{"type":"integer","minimum":1,"maximum":5,"default":1,"description":"Per hop."}}"#,
+    open_world: true,
+    call: |call| {
+        Box::pin(async move {
+            let answer = trace(call).await.map_err(CallError::new)?;
+            Ok(CallResult::structured(Value::Object(answer)))
+        })
+    },
+};
+
+/// Seconds to wait for each answer, as an argument and a number.
+const PROBE_WAIT: (&str, u32) = ("2", 2);
+
+/// 64 hops of 5 probes, each with an address of its own, are some 20 KiB.
+const OUTPUT_BYTES_MAX: usize = 64 * 1024;
+
+async fn trace(call: Call) -> Result<Map<String, Value>, String> {
+    let host = call.args.text("host").unwrap_or_default();
+    checked("host", host, ping_host::HOST_BYTES_MAX, ping_host::HOST_EXTRA)?;
+    let (hops, words) = words(&call.args);
+    let mut words: Vec<&str> = words.iter().map(String::as_str).collect();
+    words.push(host);
+    // BusyBox sends one probe after the other; its worst case is that of all.
+    let probes = call.args.number("probes").unwrap_or(1);
+    let wait = Duration::from_secs((hops * probes * PROBE_WAIT.1).into()) + ping_host::LOOKUP_WAIT;
+    let run = Run { program: "traceroute", args: &words, wait, stdout_bytes_max: OUTPUT_BYTES_MAX };
+    let mut last = 0;
+    let finished = run.finish(|line| {
+        if let Some(n) = hop(line).map(|(n, _)| n).filter(|n| (last + 1..=hops).contains(n)) {
+            last = n;
+            call.cx.progress(f64::from(n), Some(f64::from(hops)), Some(line.trim()));
+        }
+    });
+    let finished = finished.await.map_err(|error| with_remedy(&error.to_string()))?;
+    read(&finished)
+}
+
+/// The farthest hop, and the arguments of `traceroute` before the host.
+fn words(args: &Arguments) -> (u32, Vec<String>) {
+    let (hops, probes) = (args.number("hops_max").unwrap_or(20), args.number("probes").unwrap_or(1));
+    let words = ["-n", "-m", &hops.to_string(), "-q", &probes.to_string(), "-w", PROBE_WAIT.0].map(str::to_owned);
+    (hops, words.into())
+}
+
+/// What `traceroute` found, or why it found nothing.
+fn read(finished: &Finished) -> Result<Map<String, Value>, String> {
+    let mut lines = finished.stdout.lines();
+    let destination = lines.find_map(destination);
+    let rows: Vec<_> = lines.filter_map(hop).collect();
+    if rows.is_empty() || !finished.status.success() {
+        let said =
+            [&finished.stderr, &finished.stdout].into_iter().map(|text| text.trim()).find(|text| !text.is_empty());
+        return Err(with_remedy(&format!("`traceroute` said: {}", said.unwrap_or("nothing"))));
+    }
+    let mut found = object(&[("destination", destination.unwrap_or_default())]);
+    // An error from the host itself, such as `!X`, is no arrival at what was asked for, but the way ends there.
+    let arrived = |probe: &Value| probe["address"] == destination.unwrap_or_default() && probe.get("note").is_none();
+    let reached = rows.last().is_some_and(|(_, probes)| probes.iter().any(arrived));
+    found.insert("reached".into(), reached.into());
+    let hops = rows.into_iter().map(|(n, probes)| {
+        Value::Object(Map::from_iter([("hop".to_owned(), n.into()), ("probes".to_owned(), probes.into())]))
+    });
+    found.insert("hops".into(), hops.collect());
+    Ok(found)
+}
+
+/// The heading: `traceroute to fw.example (192.0.2.1), 20 hops max, 60 byte packets`.
+fn destination(line: &str) -> Option<&str> {
+    let (_, rest) = line.strip_prefix("traceroute to ")?.split_once('(')?;
+    let address = rest.split_once(')')?.0;
+    is_address(address).then_some(address)
+}
+
+/// An address, perhaps with the zone of a link (`fe80::1%lan0`).
+fn is_address(word: &str) -> bool {
+    word.split('%').next().is_some_and(|word| word.parse::<IpAddr>().is_ok())
+}
+
+/// A hop and its probes: ` 3  192.0.2.1  0.045 ms * 192.0.2.9  1.2 ms !X`.
+///
+/// An address is said again only if it is another one; inetutils writes the unit without a blank.
+fn hop(line: &str) -> Option<(u32, Vec<Value>)> {
+    let mut words = line.split_whitespace();
+    let n = words.next()?.parse().ok()?;
+    let (mut probes, mut address): (Vec<Value>, _) = (Vec::new(), "");
+    for word in words {
+        if word == "*" {
+            probes.push(Value::Null);
+        } else if is_address(word) {
+            address = word;
+        } else if let Ok(ms) = word.trim_end_matches("ms").parse::<f64>() {
+            let mut probe = object(&[("address", address)]);
+            probe.insert("rtt_ms".into(), ms.into());
+            probes.push(Value::Object(probe));
+        } else if let Some(Value::Object(probe)) = probes.last_mut().filter(|_| word.starts_with('!')) {
+            probe.insert("note".into(), word.into());
+        }
+    }
+    (!probes.is_empty()).then_some((n, probes))
+}
+
+/// Adds what helps where the command or the right to listen is missing.
+fn with_remedy(fault: &str) -> String {
+    let remedy = if fault.contains("was not found") {
+        "Install traceroute."
+    } else if fault.contains("not permitted") || fault.contains("permission denied") || fault.contains("superuser") {
+        "This `traceroute` opens a raw socket: give the server's unit `AmbientCapabilities=CAP_NET_RAW`, or install \
+         one that needs no right (Debian's package traceroute)."
+    } else {
+        return fault.to_owned();
+    };
+    format!("{fault}\n{remedy}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::ExitStatus;
+
+    fn finished(code: i32, stdout: &str, stderr: &str) -> Finished {
+        Finished { status: ExitStatus::from_raw(code << 8), stdout: stdout.into(), stderr: stderr.into() }
+    }
+
+    #[test]
+    fn the_three_traceroutes_are_asked_in_words_they_share() {
+        let joined = |args| words(&Arguments(args)).1.join(" ");
+        assert_eq!(joined(json!({})), "-n -m 20 -q 1 -w 2");
+        assert_eq!(joined(json!({ "hops_max": 3, "probes": 2 })), "-n -m 3 -q 2 -w 2");
+    }
+
+    #[test]
+    fn a_line_is_a_hop_with_its_probes() {
+        let cases = [
+            (" 1  192.0.2.1  0.045 ms", json!([{ "address": "192.0.2.1", "rtt_ms": 0.045 }])),
+            (" 1  fe80::1%lan0  1 ms", json!([{ "address": "fe80::1%lan0", "rtt_ms": 1.0 }])),
+            (" 2  * * *", json!([null, null, null])),
+            (" 3  *", json!([null])),
+            (
+                "12  192.0.2.1  0.5 ms * 2001:db8::9  1.25 ms !X",
+                json!([
+                    { "address": "192.0.2.1", "rtt_ms": 0.5 },
+                    null,
+                    { "address": "2001:db8::9", "rtt_ms": 1.25, "note": "!X" },
+                ]),
+            ),
+            (
+                "  1   192.0.2.1  0.026ms  0.017ms ",
+                json!([{ "address": "192.0.2.1", "rtt_ms": 0.026 }, { "address": "192.0.2.1", "rtt_ms": 0.017 }]),
+            ),
+        ];
+        for (line, expected) in cases {
+            assert_eq!(json!(hop(line).unwrap().1), expected, "{line}");
+        }
+        for line in ["", "x", "1", " 1 ", "-1 *", "99999999999 *", "traceroute to a (192.0.2.1), 20 hops max", "1 !X"] {
+            assert_eq!(hop(line), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn the_end_of_the_way_is_told_and_a_silent_hop_is_an_answer() {
+        let head = "traceroute to wan.example (198.51.100.2), 20 hops max, 60 byte packets\n";
+        let ends = [
+            ("1  198.51.100.2  0.1 ms\n", true),
+            ("1  198.51.100.2  0.1 ms !X\n", false),
+            ("1  192.0.2.1  0.1 ms\n 2  *\n", false),
+        ];
+        for (rows, reached) in ends {
+            let found = read(&finished(0, &format!("{head}{rows}"), "")).unwrap();
+            assert_eq!((&found["destination"], &found["reached"]), (&json!("198.51.100.2"), &json!(reached)), "{rows}");
+            assert_eq!(found["hops"].as_array().unwrap().len(), rows.lines().count());
+        }
+    }
+
+    #[test]
+    fn faults_are_told_in_traceroutes_words_and_with_a_remedy() {
+        let cases = [
+            (finished(2, "", "nosuch.invalid: Name or service not known\n"), "Name or service not known"),
+            (finished(1, "", "traceroute: socket: Operation not permitted\n"), "AmbientCapabilities=CAP_NET_RAW"),
+            (finished(0, "", ""), "`traceroute` said: nothing"),
+        ];
+        for (finished, expected) in cases {
+            let why = read(&finished).unwrap_err();
+            assert!(why.contains(expected), "{why}");
+        }
+        assert!(with_remedy("`traceroute` was not found in /bin").ends_with("Install traceroute."));
+    }
+}
