@@ -4,6 +4,8 @@
 //! Arguments that reach a command are checked here first: no shell is involved, but `nft` reads its
 //! arguments as one text in a language of its own, and every command reads a leading `-` as an option.
 
+mod dns;
+mod dns_lookup;
 mod firewall_ruleset;
 mod ip;
 mod ping_host;
@@ -26,8 +28,15 @@ pub(crate) fn register(builder: Builder, limits: &Limits, _: &Handle) -> Builder
     let instructions = "Read-only view of this machine: its interfaces, its nftables firewall, its load, and ping.";
     let builder = builder.title("Portcullis").instructions(instructions);
     let builder = builder.tool(system_info::tool(), system_info::call);
-    let looks =
-        [&ip::INTERFACES, &ip::ROUTES, &ip::ROUTE_GET, &ip::NEIGHBOURS, &sockets::SOCKETS, &traceroute::TRACEROUTE];
+    let looks = [
+        &ip::INTERFACES,
+        &ip::ROUTES,
+        &ip::ROUTE_GET,
+        &ip::NEIGHBOURS,
+        &sockets::SOCKETS,
+        &dns_lookup::DNS_LOOKUP,
+        &traceroute::TRACEROUTE,
+    ];
     let builder = looks.into_iter().fold(builder, |builder, shape| shape.register(builder, answer_bytes_max));
     let builder =
         builder.tool(firewall_ruleset::tool(), move |_cx, args| firewall_ruleset::call(args, answer_bytes_max));

@@ -155,15 +155,18 @@ fn answer(args: &Arguments, told: Told, finished: &Finished) -> Result<Map<Strin
     let rows: Vec<&RawValue> = serde_json::from_str(&finished.stdout)
         .map_err(|error| with_remedy(&format!("`ip -j` printed no JSON: {error}")))?;
     let tree = |row: &RawValue| serde_json::from_str(row.get()).unwrap_or_default();
-    Ok(match told {
+    let (name, value) = match told {
         First(name) => {
             let mut shown = args.rows();
             rows.iter().for_each(|row| shown.push(&mut || tree(row)));
-            shown.answer(name)
+            return Ok(shown.answer(name));
         }
-        All(name) => Map::from_iter([(name.to_owned(), rows.into_iter().map(tree).collect())]),
-        One(name) => Map::from_iter([(name.to_owned(), rows.first().copied().map(tree).unwrap_or_default())]),
-    })
+        All(name) => (name, rows.into_iter().map(tree).collect()),
+        One(name) => (name, rows.first().copied().map(tree).unwrap_or_default()),
+    };
+    let mut answer = Map::new();
+    answer.insert(name.into(), value);
+    Ok(answer)
 }
 
 /// Adds what helps where the command is missing, is BusyBox's, which speaks no JSON, or says too much.

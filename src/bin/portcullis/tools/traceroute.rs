@@ -78,7 +78,10 @@ fn read(finished: &Finished) -> Result<Map<String, Value>, String> {
     let reached = rows.last().is_some_and(|(_, probes)| probes.iter().any(arrived));
     found.insert("reached".into(), reached.into());
     let hops = rows.into_iter().map(|(n, probes)| {
-        Value::Object(Map::from_iter([("hop".to_owned(), n.into()), ("probes".to_owned(), probes.into())]))
+        let mut row = Map::new();
+        row.insert("hop".into(), n.into());
+        row.insert("probes".into(), Value::Array(probes));
+        Value::Object(row)
     });
     found.insert("hops".into(), hops.collect());
     Ok(found)

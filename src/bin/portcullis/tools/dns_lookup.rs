@@ -1,0 +1,289 @@
+//! `dns_lookup`: asks a name server one question, without a resolver's library and without `dig`.
+//!
+//! By UDP from a port that the system chooses by chance, with a number by chance; what does not answer the question
+//! is not looked at any further. An answer that is too long for UDP is asked for again by TCP. A name is asked for
+//! as it stands: no search domains, no `/etc/hosts`, no cache. "There is no such name" is an answer, not a fault.
+
+use super::checked;
+use super::dns::{self, Question, Reply};
+use super::shape::{Arguments, Shape, object};
+use portcullis::{CallError, CallResult};
+use serde_json::{Map, Value};
+use smol::Async;
+use smol::future;
+use smol::io::{AsyncReadExt, AsyncWriteExt};
+use std::io::{self, ErrorKind, Read};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
+use std::time::Duration;
+
+pub(super) static DNS_LOOKUP: Shape = Shape {
+    name: "dns_lookup",
+    title: "DNS lookup",
+    description: "Asks this machine's name servers, or `server`; data as `dig` prints it.",
+    input: r#""required":["name"],"properties":{
+        "name":{"type":"string","description":"Whole name; for PTR an address too."},
+        "type":{"type":"string","enum":["A","AAAA","PTR","MX","TXT","NS","CNAME","SOA","SRV"],"default":"A"},
+        "server":{"type":"string","description":"IP address, perhaps with :port."}}"#,
+    open_world: true,
+    call: |call| {
+        Box::pin(async move {
+            let answer = look(&call.args).await.map_err(CallError::new)?;
+            Ok(CallResult::structured(Value::Object(answer)))
+        })
+    },
+};
+
+const RESOLV_CONF: &str = "/etc/resolv.conf";
+
+/// resolv.conf(5): as many as the C library asks.
+const SERVERS_MAX: usize = 3;
+
+/// Each server is asked so often: a packet may be lost.
+const ROUNDS: usize = 2;
+
+/// How long a server may take. With three servers and two rounds a call takes 15 s at most.
+const SERVER_WAIT: Duration = Duration::from_millis(2500);
+
+/// Messages that are no answer until we look no further: somebody guesses.
+const FOREIGN_MAX: usize = 100;
+
+const PORT: u16 = 53;
+
+async fn look(args: &Arguments) -> Result<Map<String, Value>, String> {
+    let (id, _, _, _) = uuid::Uuid::new_v4().as_fields();
+    let question = question(args, id as u16)?;
+    let servers = match args.text("server") {
+        Some(server) => vec![self::server(server).ok_or_else(|| {
+            let shown: String = server.chars().take(64).collect();
+            format!("`server`: got {shown:?}, expected an IP address, perhaps with a port")
+        })?],
+        None => servers()?,
+    };
+    let (mut refused, mut faults) = (None, String::new());
+    for server in servers.iter().cycle().take(servers.len() * ROUNDS) {
+        let late = async {
+            smol::Timer::after(SERVER_WAIT).await;
+            Err(ErrorKind::TimedOut.into())
+        };
+        match future::or(ask(*server, &question), late).await {
+            // One that will not or cannot: perhaps another does.
+            Ok((transport, status, answers)) => {
+                let is_last_word = !matches!(&*status, "SERVFAIL" | "REFUSED" | "NOTIMP");
+                let text = server.to_string();
+                let mut answer = object(&[("server", &text), ("transport", transport), ("status", &status)]);
+                answer.insert("answers".into(), Value::Array(answers));
+                if is_last_word {
+                    return Ok(answer);
+                }
+                refused = Some(answer);
+            }
+            Err(error) => faults = format!("{faults}{server}: {error}\n"),
+        }
+    }
+    refused.ok_or_else(|| format!("no name server answered\n{}", faults.trim_end()))
+}
+
+/// What is asked for, from the arguments.
+fn question(args: &Arguments, id: u16) -> Result<Question, String> {
+    let (name, kind) = (args.text("name").unwrap_or_default(), args.text("type"));
+    let kind_of =
+        |usual| dns::kind(kind.unwrap_or(usual)).ok_or_else(|| "`type`: expected a type of the schema".to_owned());
+    match name.parse::<IpAddr>() {
+        Ok(_) if kind.is_some_and(|kind| kind != "PTR") => {
+            Err("`name`: got an address, which has names of type PTR only; leave `type` out, or give a name".into())
+        }
+        Ok(address) => Question::new(id, &reverse(address), kind_of("PTR")?),
+        Err(_) => Question::new(id, checked("name", name, 254, "-_.*")?, kind_of("A")?),
+    }
+}
+
+/// The name under which an address has its names (RFC 1035, 3.5; RFC 3596, 2.5).
+fn reverse(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(v4) => {
+            let [a, b, c, d] = v4.octets();
+            format!("{d}.{c}.{b}.{a}.in-addr.arpa")
+        }
+        IpAddr::V6(v6) => {
+            let digits = format!("{:032x}", v6.to_bits());
+            digits.chars().rev().flat_map(|digit| [digit, '.']).chain("ip6.arpa".chars()).collect()
+        }
+    }
+}
+
+/// `192.0.2.1`, `2001:db8::1`, `192.0.2.1:5353`, `[2001:db8::1]:5353`.
+fn server(text: &str) -> Option<SocketAddr> {
+    let usual = || text.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, PORT));
+    usual().or_else(|| text.parse().ok())
+}
+
+/// The servers that this machine uses.
+fn servers() -> Result<Vec<SocketAddr>, String> {
+    let mut text = String::new();
+    std::fs::File::open(RESOLV_CONF)
+        .and_then(|file| file.take(16 * 1024).read_to_string(&mut text))
+        .map_err(|error| format!("{RESOLV_CONF}: {error}; give a `server`"))?;
+    let servers = nameservers(&text);
+    match servers.is_empty() {
+        true => Err(format!("{RESOLV_CONF} names no server by an IP address; give a `server`")),
+        false => Ok(servers),
+    }
+}
+
+/// The `nameserver` lines; one with a zone (`fe80::1%eth0`) is not among them.
+fn nameservers(text: &str) -> Vec<SocketAddr> {
+    let words = text.lines().map(|line| line.split_ascii_whitespace());
+    let servers = words.filter_map(|mut words| match words.next()? {
+        "nameserver" => server(words.next()?),
+        _ => None,
+    });
+    servers.take(SERVERS_MAX).collect()
+}
+
+type Told = (&'static str, String, Vec<Value>);
+
+/// Asks one server. Whoever calls has the clock.
+async fn ask(server: SocketAddr, question: &Question) -> io::Result<Told> {
+    let any = if server.is_ipv4() { IpAddr::V4(Ipv4Addr::UNSPECIFIED) } else { IpAddr::V6(Ipv6Addr::UNSPECIFIED) };
+    let socket = Async::<UdpSocket>::bind((any, 0))?;
+    // Connected: what others than the server send does not come through.
+    socket.get_ref().connect(server)?;
+    socket.send(&question.bytes).await?;
+    let mut bytes = vec![0; usize::from(u16::MAX)];
+    for _ in 0..FOREIGN_MAX {
+        let n = socket.recv(&mut bytes).await?;
+        match question.read(&bytes[..n]).map_err(io::Error::other)? {
+            Reply::Foreign => {}
+            Reply::Truncated => return ask_long(server, question, bytes).await,
+            Reply::Whole { status, answers } => return Ok(("udp", status, answers)),
+        }
+    }
+    Err(io::Error::other(format!("{FOREIGN_MAX} messages came, none of them an answer to the question")))
+}
+
+/// The same by TCP, where a message has its length before it (RFC 1035, 4.2.2).
+async fn ask_long(server: SocketAddr, question: &Question, mut bytes: Vec<u8>) -> io::Result<Told> {
+    let mut stream = Async::<TcpStream>::connect(server).await?;
+    let length = u16::try_from(question.bytes.len()).unwrap_or_default().to_be_bytes();
+    stream.write_all(&[&length, &*question.bytes].concat()).await?;
+    let mut length = [0; 2];
+    stream.read_exact(&mut length).await?;
+    bytes.resize(u16::from_be_bytes(length).into(), 0);
+    stream.read_exact(&mut bytes).await?;
+    match question.read(&bytes).map_err(io::Error::other)? {
+        Reply::Whole { status, answers } => Ok(("tcp", status, answers)),
+        _ => Err(io::Error::other("what came by TCP is no whole answer to the question")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use std::io::Write;
+    use std::net::TcpListener;
+
+    #[test]
+    fn an_address_is_asked_for_by_its_reverse_name() {
+        assert_eq!(reverse("192.0.2.1".parse().unwrap()), "1.2.0.192.in-addr.arpa");
+        let v6 = reverse("2001:db8::1".parse().unwrap());
+        assert_eq!(v6, format!("1.{}8.b.d.0.1.0.0.2.ip6.arpa", "0.".repeat(23)));
+    }
+
+    #[test]
+    fn a_name_that_is_none_is_refused_by_its_argument() {
+        let cases = [
+            (json!({ "name": "" }), "`name`: got \"\""),
+            (json!({ "name": "a b" }), "`name`: got \"a b\""),
+            (json!({ "name": "-h" }), "`name`"),
+            (json!({ "name": "a..b" }), "`name`: got \"a..b\""),
+            (json!({ "name": "\0" }), "`name`: got \"\\0\""),
+            (json!({ "name": "192.0.2.1", "type": "A" }), "`name`: got an address"),
+        ];
+        for (args, expected) in cases {
+            let why = question(&Arguments(args), 1).err().unwrap();
+            assert!(why.starts_with(expected), "{why}");
+        }
+        for args in [json!({ "name": "192.0.2.1" }), json!({ "name": "::1", "type": "PTR" }), json!({ "name": "." })] {
+            assert!(question(&Arguments(args), 1).is_ok());
+        }
+    }
+
+    #[test]
+    fn servers_are_addresses_and_the_first_three() {
+        let text = "# by hand\nsearch example\nnameserver 192.0.2.1\nnameserver\tfe80::1%eth0\n nameserver 2001:db8::1 x\n\
+                    nameserver fw.example\nnameserver\nnameserver 192.0.2.3\nnameserver 192.0.2.4\noptions edns0";
+        let told: Vec<_> = nameservers(text).iter().map(SocketAddr::to_string).collect();
+        assert_eq!(told, ["192.0.2.1:53", "[2001:db8::1]:53", "192.0.2.3:53"]);
+        assert_eq!(server("[::1]:5353"), "[::1]:5353".parse().ok());
+        assert_eq!((server("fw.example"), server("192.0.2.1:"), server("")), (None, None, None));
+    }
+
+    /// A server that says by UDP what `says` makes of the question, one after the other, and by TCP the last of it.
+    fn serve(says: fn(&[u8]) -> Vec<Vec<u8>>) -> (SocketAddr, std::thread::JoinHandle<()>) {
+        // Another test may have the same port of the other protocol.
+        let (tcp, udp) = std::iter::repeat_with(|| TcpListener::bind("127.0.0.1:0").unwrap())
+            .find_map(|tcp| UdpSocket::bind(tcp.local_addr().unwrap()).ok().map(|udp| (tcp, udp)))
+            .unwrap();
+        let address = tcp.local_addr().unwrap();
+        let thread = std::thread::spawn(move || {
+            let mut question = [0; 512];
+            let (n, client) = udp.recv_from(&mut question).unwrap();
+            let said = says(&question[..n]);
+            said.iter().for_each(|bytes| assert!(udp.send_to(bytes, client).is_ok()));
+            if said.last().unwrap()[2] & 2 != 0 {
+                let mut stream = tcp.accept().unwrap().0;
+                stream.read_exact(&mut question[..n + 2]).unwrap();
+                assert_eq!(usize::from(question[1]), n);
+                let mut bytes = said.last().unwrap().clone();
+                bytes[2] = 0x81;
+                stream.write_all(&[&u16::try_from(bytes.len()).unwrap().to_be_bytes()[..], &bytes].concat()).unwrap();
+            }
+        });
+        (address, thread)
+    }
+
+    fn asked(says: fn(&[u8]) -> Vec<Vec<u8>>) -> Result<Map<String, Value>, String> {
+        let (address, thread) = serve(says);
+        let result = smol::block_on(look(&Arguments(json!({ "name": "fw.example", "server": address.to_string() }))));
+        thread.join().unwrap();
+        result
+    }
+
+    /// The answer with one address to the question, flags as given.
+    fn answer(question: &[u8], flags: u8) -> Vec<u8> {
+        let mut bytes = question.to_vec();
+        (bytes[2], bytes[3], bytes[7]) = (flags, 0x80, 1);
+        bytes.extend_from_slice(b"\xc0\x0c\0\x01\0\x01\0\0\0\x3c\0\x04\xc0\0\x02\x01");
+        bytes
+    }
+
+    #[test]
+    fn foreign_messages_are_passed_over() {
+        let told = asked(|question| {
+            let mut guess = answer(question, 0x81);
+            guess[0] ^= 1;
+            vec![guess, b"x".to_vec(), Vec::new(), answer(question, 0x81)]
+        });
+        let told = told.unwrap();
+        assert_eq!((&told["status"], &told["transport"]), (&json!("NOERROR"), &json!("udp")));
+        let row = json!({ "name": "fw.example.", "type": "A", "ttl": 60, "data": "192.0.2.1" });
+        assert_eq!(told["answers"], json!([row]));
+    }
+
+    #[test]
+    fn a_flood_of_guesses_ends_the_question() {
+        let why = asked(|question| {
+            let mut guess = answer(question, 0x81);
+            guess[0] ^= 1;
+            vec![guess; FOREIGN_MAX]
+        });
+        assert!(why.is_err_and(|why| why.contains("100 messages came")));
+    }
+
+    #[test]
+    fn a_long_answer_comes_by_tcp() {
+        let told = asked(|question| vec![answer(question, 0x83)]).unwrap();
+        assert_eq!((&told["transport"], told["answers"].as_array().unwrap().len()), (&json!("tcp"), 1));
+    }
+}
