@@ -4,6 +4,7 @@
 //! Arguments that reach a command are checked here first: no shell is involved, but `nft` reads its
 //! arguments as one text in a language of its own, and every command reads a leading `-` as an option.
 
+mod dhcp_leases;
 mod dns;
 mod dns_lookup;
 mod firewall_ruleset;
@@ -34,6 +35,7 @@ pub(crate) fn register(builder: Builder, limits: &Limits, _: &Handle) -> Builder
         &ip::ROUTE_GET,
         &ip::NEIGHBOURS,
         &sockets::SOCKETS,
+        &dhcp_leases::DHCP_LEASES,
         &dns_lookup::DNS_LOOKUP,
         &traceroute::TRACEROUTE,
     ];
