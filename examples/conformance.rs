@@ -59,6 +59,7 @@ fn main() -> ExitCode {
         version: env!("CARGO_PKG_VERSION"),
         about: "an MCP server with the fixtures of the official conformance suite",
         debug_listen: options::Debug::Off,
+        config: None,
     };
     serve::main(&program, std::env::args_os().skip(1), register)
 }

@@ -20,12 +20,13 @@ mod tool;
 
 pub(crate) use self::people::{Role, Token, matches};
 use self::reader::{Faults, Reader};
-use self::toml::{Item, Source, Table};
+use self::toml::{Item, Node, Source, Table};
 use crate::declared::{self, Spec, lanes::Lanes};
 use crate::options::{Given, Loaded, Options, Program};
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Bytes of one file. A thousand tools fit.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -40,7 +41,7 @@ pub(crate) struct Config {
     /// Options, as on the command line, which wins over them.
     pub(crate) settings: Vec<Given>,
     /// Tools that run a command.
-    pub(crate) tools: Vec<Spec>,
+    pub(crate) tools: Vec<Arc<Spec>>,
     /// What holders of tokens may use.
     pub(crate) roles: Vec<Role>,
     /// Who may ask. Each names a role that there is.
@@ -59,7 +60,7 @@ pub(crate) fn load(path: &Path, program: &Program) -> Result<Config, String> {
     let faults = Faults::default();
     let mut draft = Draft { config: Config::default(), options: Options::of(program), places: Vec::new() };
     if let Some((source, root)) = open(path, &faults, &mut draft.config) {
-        let folder = draft.file(&source, &faults, root, true);
+        let folder = draft.file(&source, &faults, &root, true);
         let beside = path.parent().unwrap_or(Path::new("")).join(folder.as_deref().unwrap_or("conf.d"));
         // Only a folder that somebody named must be there.
         let files = match folder.as_deref() {
@@ -68,7 +69,7 @@ pub(crate) fn load(path: &Path, program: &Program) -> Result<Config, String> {
         };
         for file in files {
             if let Some((source, root)) = open(&file, &faults, &mut draft.config) {
-                draft.file(&source, &faults, root, false);
+                draft.file(&source, &faults, &root, false);
             }
         }
     }
@@ -107,29 +108,27 @@ struct Draft {
 
 impl Draft {
     /// Takes what one file says. Gives back what it says of the folder beside it.
-    fn file(&mut self, source: &Source, faults: &Faults, root: Table, is_first: bool) -> Option<String> {
+    fn file(&mut self, source: &Source, faults: &Faults, root: &Table, is_first: bool) -> Option<String> {
         let mut reader = Reader::new(source, faults, "the file", 0, root);
         let mut folder = None;
         if is_first {
-            folder = reader.take("conf_d").and_then(|node| match node.item {
-                Item::Text(text) => Some(text),
-                _ => {
-                    reader.wrong("conf_d", &node, "expected the path of a folder, or \"\" for none");
-                    None
-                }
-            });
+            match reader.take("conf_d") {
+                Some(Node { item: Item::Text(text), .. }) => folder = Some(text.clone()),
+                Some(node) => reader.wrong("conf_d", node, "expected the path of a folder, or \"\" for none"),
+                None => {}
+            }
         }
         for (key, header) in [("server", "[server]"), ("limits", "[limits]")] {
             if let Some((_, table)) = reader.table(key) {
-                settings::read(source, faults, header, table, &mut self.options, &mut self.config.settings);
+                settings::read(&reader, header, table, &mut self.options, &mut self.config.settings);
             }
         }
         for (at, table) in reader.tables("tool") {
-            let what = tool::header(&table);
+            let what = tool::header(table);
             if let Some((at, tool)) = tool::tool(Reader::new(source, faults, &what, at, table))
                 && self.is_new(format!("tool `{}`", tool.name), source.place(at), faults)
             {
-                self.config.tools.push(tool);
+                self.config.tools.push(Arc::new(tool));
             }
         }
         for (at, table) in reader.tables("role") {

@@ -17,6 +17,7 @@ use crate::tools::process::{Finished, Run};
 use portcullis::{Builder, CallError, CallResult, RequestContext, Server, Tool};
 use serde_json::{Map, Value};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What a command's output is.
@@ -32,7 +33,7 @@ pub(crate) enum Output {
 }
 
 /// A tool as a file declares it. Plain data: it may go to another thread.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Debug, Default)]
 pub(crate) struct Spec {
     pub(crate) name: String,
     pub(crate) title: Option<String>,
@@ -59,13 +60,11 @@ pub(crate) struct Spec {
     /// Tools of one group never run at once.
     pub(crate) group: Option<String>,
     /// The most memory that the command may have, in bytes.
-    pub(crate) address_space: Option<usize>,
+    pub(crate) address_space: Option<u64>,
     /// The command's environment, besides `LC_ALL=C`.
     pub(crate) env: Vec<(String, String)>,
-    pub(crate) read_only: bool,
-    pub(crate) destructive: Option<bool>,
-    pub(crate) idempotent: bool,
-    pub(crate) open_world: Option<bool>,
+    /// read_only, destructive, idempotent and open_world, as far as they were said.
+    pub(crate) hints: [Option<bool>; 4],
 }
 
 impl Spec {
@@ -75,16 +74,17 @@ impl Spec {
         if let Some(title) = &self.title {
             tool = tool.title(title.as_str());
         }
-        if self.read_only {
+        let [read_only, destructive, idempotent, open_world] = self.hints;
+        if read_only == Some(true) {
             tool = tool.read_only();
         }
-        if let Some(yes) = self.destructive {
+        if let Some(yes) = destructive {
             tool = tool.destructive(yes);
         }
-        if self.idempotent {
+        if idempotent == Some(true) {
             tool = tool.idempotent();
         }
-        if let Some(yes) = self.open_world {
+        if let Some(yes) = open_world {
             tool = tool.open_world(yes);
         }
         // The parts of a call have limits of their own, which say more than the whole's.
@@ -94,15 +94,12 @@ impl Spec {
 
     /// The program that it runs.
     pub(crate) fn program(&self) -> &str {
-        match self.argv.0.first() {
-            Some(argv::Part::Word(word)) => word.literal().unwrap_or_default(),
-            _ => "",
-        }
+        self.argv.program()
     }
 }
 
 /// Adds declared tools to a server.
-pub(crate) fn register(mut builder: Builder, specs: &[Spec], lanes: &Lanes) -> Builder {
+pub(crate) fn register(mut builder: Builder, specs: &[Arc<Spec>], lanes: &Lanes) -> Builder {
     for spec in specs {
         let declared = Declared::new(spec.clone(), lanes);
         builder = builder.tool(spec.tool(), move |cx, sent| call(declared.clone(), cx, sent));
@@ -113,16 +110,16 @@ pub(crate) fn register(mut builder: Builder, specs: &[Spec], lanes: &Lanes) -> B
 /// A tool that can be called.
 #[derive(Clone)]
 pub(crate) struct Declared {
-    spec: Rc<Spec>,
+    spec: Arc<Spec>,
     lanes: Rc<[Rc<Lane>]>,
 }
 
 impl Declared {
     /// Makes one of what a file says.
-    pub(crate) fn new(spec: Spec, lanes: &Lanes) -> Declared {
+    pub(crate) fn new(spec: Arc<Spec>, lanes: &Lanes) -> Declared {
         let own = lanes.lane(format!("tool `{}`", spec.name), spec.concurrency);
         let group = spec.group.as_ref().map(|group| lanes.lane(format!("group `{group}`"), 1));
-        Declared { spec: Rc::new(spec), lanes: std::iter::once(own).chain(group).collect() }
+        Declared { spec, lanes: std::iter::once(own).chain(group).collect() }
     }
 }
 
@@ -192,7 +189,7 @@ impl Spec {
 pub(crate) fn fault_of_pattern(pattern: &str) -> Option<String> {
     let arg = Arg { name: "pattern".into(), pattern: Some(pattern.to_owned()), ..Arg::default() };
     let spec = Spec { name: "pattern".into(), args: vec![arg], ..Spec::default() };
-    let built = register(Server::builder("", ""), &[spec], &Lanes::default()).build();
+    let built = register(Server::builder("", ""), &[Arc::new(spec)], &Lanes::default()).build();
     let why = built.err()?.to_string();
     Some(why.rsplit_once("`pattern`: ").map_or(why.as_str(), |(_, why)| why).to_owned())
 }

@@ -56,31 +56,35 @@ pub(crate) fn matches(glob: &str, name: &str) -> bool {
     name.ends_with(last)
 }
 
-/// Reads `[[role]]`.
+/// Reads `[[role]]`: it, and where its name stands.
 pub(super) fn role(mut reader: Reader<'_>) -> Option<(usize, Role)> {
     let name = name(&mut reader);
-    let tools = reader
-        .need("tools", r#"["fw_*"]"#)
-        .and_then(|node| reader.list("tools", node))
-        .map(|nodes| nodes.into_iter().filter_map(|node| glob(&reader, node)).collect::<Vec<_>>());
+    let globs = reader.need("tools", r#"["fw_*"]"#);
+    let mut tools = Vec::new();
+    for node in globs.map_or([].as_slice(), |node| reader.list("tools", node)) {
+        let legal = |c: char| c.is_ascii_alphanumeric() || "_-.*".contains(c);
+        match &node.item {
+            Item::Text(text) if !text.is_empty() && text.chars().all(legal) => tools.push(text.clone()),
+            _ => {
+                let expected = "expected the name of a tool, in which * stands for any letters, such as \"fw_*\"";
+                reader.wrong("tools", node, expected);
+            }
+        }
+    }
     reader.finish();
-    let (at, name) = name?;
-    Some((at, Role { name, tools: tools? }))
+    name.map(|(at, name)| (at, Role { name, tools }))
 }
 
 /// Reads `[[token]]`: the token, where its name and where its role stand.
 pub(super) fn token(mut reader: Reader<'_>) -> Option<(usize, usize, Token)> {
     let name = name(&mut reader);
-    let sha256 = reader.need("sha256", "\"…\"").and_then(|node| digest(&reader, &node));
-    let role = reader.need("role", "\"…\"").and_then(|node| reader.as_text("role", node));
-    let expires = reader.take("expires").map(|node| moment(&reader, &node));
+    let sha256 = reader.need("sha256", "\"…\"").and_then(|node| digest(&reader, node));
+    let role = reader.need("role", "\"…\"").and_then(|node| Some((node.at, reader.as_text("role", node)?)));
+    // Where the end makes no sense, the fault that is noted keeps the token from being used at all.
+    let expires = reader.take("expires").and_then(|node| moment(&reader, node));
     reader.finish();
     let ((at, name), (role_at, role)) = (name?, role?);
-    Some((
-        at,
-        role_at,
-        Token { name, sha256: sha256?, role, expires: expires.map_or(Some(None), |end| end.map(Some))? },
-    ))
+    Some((at, role_at, Token { name, sha256: sha256?, role, expires }))
 }
 
 fn name(reader: &mut Reader<'_>) -> Option<(usize, String)> {
@@ -91,22 +95,7 @@ fn name(reader: &mut Reader<'_>) -> Option<(usize, String)> {
             Some((node.at, text.clone()))
         }
         _ => {
-            reader.wrong("name", &node, &format!("expected 1 to {NAME_MAX} of A-Z a-z 0-9 _ - . @"));
-            None
-        }
-    }
-}
-
-fn glob(reader: &Reader<'_>, node: Node) -> Option<String> {
-    let legal = |c: char| c.is_ascii_alphanumeric() || "_-.*".contains(c);
-    match node.item {
-        Item::Text(text) if !text.is_empty() && text.chars().all(legal) => Some(text),
-        _ => {
-            reader.wrong(
-                "tools",
-                &node,
-                "expected the name of a tool, in which * stands for any letters, such as \"fw_*\"",
-            );
+            reader.wrong("name", node, &format!("expected 1 to {NAME_MAX} of A-Z a-z 0-9 _ - . @"));
             None
         }
     }

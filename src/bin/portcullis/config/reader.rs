@@ -7,7 +7,6 @@
 use super::toml::{Item, Node, Source, Table};
 use crate::bounds;
 use std::cell::RefCell;
-use std::time::Duration;
 
 /// Faults that are shown. Who has more made one mistake many times.
 const FAULTS_MAX: usize = 20;
@@ -44,12 +43,28 @@ pub(super) struct Reader<'a> {
     what: &'a str,
     /// Where it stands.
     pub(super) at: usize,
-    table: Table,
+    table: &'a Table,
     known: Vec<&'static str>,
 }
 
+/// What a number counts, and from where to where it goes.
+#[derive(Clone, Copy)]
+pub(super) enum Unit {
+    Count(u64, u64),
+    /// Bytes: an integer, or a string such as "64K".
+    Bytes(u64, u64),
+    /// Seconds with decimals, up to so many; read as milliseconds.
+    Seconds(u64),
+}
+
 impl<'a> Reader<'a> {
-    pub(super) fn new(source: &'a Source, faults: &'a Faults, what: &'a str, at: usize, table: Table) -> Reader<'a> {
+    pub(super) fn new(
+        source: &'a Source,
+        faults: &'a Faults,
+        what: &'a str,
+        at: usize,
+        table: &'a Table,
+    ) -> Reader<'a> {
         Reader { source, faults, what, at, table, known: Vec::new() }
     }
 
@@ -64,14 +79,13 @@ impl<'a> Reader<'a> {
     }
 
     /// The value of a key, which is known from now on.
-    pub(super) fn take(&mut self, key: &'static str) -> Option<Node> {
+    pub(super) fn take(&mut self, key: &'static str) -> Option<&'a Node> {
         self.known.push(key);
-        let index = self.table.entries.iter().position(|entry| entry.key == key)?;
-        Some(self.table.entries.remove(index).node)
+        self.table.entries.iter().find(|entry| entry.key == key).map(|entry| &entry.node)
     }
 
     /// The value of a key that must be there.
-    pub(super) fn need(&mut self, key: &'static str, such_as: &str) -> Option<Node> {
+    pub(super) fn need(&mut self, key: &'static str, such_as: &str) -> Option<&'a Node> {
         let node = self.take(key);
         if node.is_none() {
             self.fault(self.at, &format!("{} has no `{key}`: add one, such as `{key} = {such_as}`", self.what));
@@ -79,16 +93,16 @@ impl<'a> Reader<'a> {
         node
     }
 
-    pub(super) fn text(&mut self, key: &'static str) -> Option<(usize, String)> {
+    pub(super) fn text(&mut self, key: &'static str) -> Option<String> {
         let node = self.take(key)?;
         self.as_text(key, node)
     }
 
-    pub(super) fn as_text(&self, key: &str, node: Node) -> Option<(usize, String)> {
-        match node.item {
-            Item::Text(text) if !text.is_empty() && !text.contains('\0') => Some((node.at, text)),
+    pub(super) fn as_text(&self, key: &str, node: &Node) -> Option<String> {
+        match &node.item {
+            Item::Text(text) if !text.is_empty() && !text.contains('\0') => Some(text.clone()),
             _ => {
-                self.wrong(key, &node, "expected a string that is not empty");
+                self.wrong(key, node, "expected a string that is not empty");
                 None
             }
         }
@@ -96,47 +110,39 @@ impl<'a> Reader<'a> {
 
     pub(super) fn boolean(&mut self, key: &'static str) -> Option<bool> {
         let node = self.take(key)?;
-        match node.item {
-            Item::Boolean(yes) => Some(yes),
-            _ => {
-                self.wrong(key, &node, "expected true or false");
+        if let Item::Boolean(yes) = node.item {
+            return Some(yes);
+        }
+        self.wrong(key, node, "expected true or false");
+        None
+    }
+
+    /// A number, in the words of the command line.
+    pub(super) fn number(&self, key: &str, node: &Node, unit: Unit) -> Option<u64> {
+        let text = self.as_words(key, node)?;
+        let read = match unit {
+            Unit::Count(min, max) => bounds::count(&text, min, max).map(|count| count as u64),
+            Unit::Bytes(min, max) => bounds::bytes(&text, min, max).map(|bytes| bytes as u64),
+            Unit::Seconds(max) => match bounds::seconds(&text) {
+                Ok(time) if time.as_secs() < max || time.as_millis() == u128::from(max) * 1000 => {
+                    Ok(time.as_millis() as u64)
+                }
+                _ => Err(format!("expected seconds, at most {max}, such as 30 or 0.25")),
+            },
+        };
+        read.map_err(|expected| self.wrong(key, node, &expected)).ok()
+    }
+
+    /// A value as one would type it on the command line.
+    pub(super) fn as_words(&self, key: &str, node: &Node) -> Option<String> {
+        match &node.item {
+            Item::Text(text) => Some(text.clone()),
+            Item::Integer(_) | Item::Float(_) => Some(node.item.to_string()),
+            other => {
+                self.wrong(key, node, &format!("expected a string or a number, and not {}", other.kind()));
                 None
             }
         }
-    }
-
-    /// An integer from `min` to `max`.
-    pub(super) fn count(&mut self, key: &'static str, min: u64, max: u64) -> Option<usize> {
-        let node = self.take(key)?;
-        self.checked(key, &node, |text| bounds::count(text, min, max))
-    }
-
-    /// A size: an integer of bytes, or a string such as "64K".
-    pub(super) fn bytes(&mut self, key: &'static str, min: u64, max: u64) -> Option<usize> {
-        let node = self.take(key)?;
-        self.checked(key, &node, |text| bounds::bytes(text, min, max))
-    }
-
-    /// A time in seconds.
-    pub(super) fn seconds(&mut self, key: &'static str, max: u64) -> Option<Duration> {
-        let node = self.take(key)?;
-        let expected = || format!("expected seconds, at most {max}, such as 30 or 0.25");
-        let read = |text: &str| bounds::seconds(text).ok().filter(|time| time.as_secs() <= max).ok_or_else(expected);
-        self.checked(key, &node, read)
-    }
-
-    /// A value as the command line has it, given to one of its own functions.
-    pub(super) fn checked<T>(&self, key: &str, node: &Node, read: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
-        let text = match &node.item {
-            Item::Text(text) => text.clone(),
-            Item::Integer(number) => number.to_string(),
-            Item::Float(number) => number.to_string(),
-            other => {
-                self.wrong(key, node, &format!("expected a string or a number, and not {}", other.kind()));
-                return None;
-            }
-        };
-        read(&text).map_err(|expected| self.wrong(key, node, &expected)).ok()
     }
 
     /// One of these words: where it stands, and its index.
@@ -147,49 +153,45 @@ impl<'a> Reader<'a> {
             _ => None,
         };
         if found.is_none() {
-            self.wrong(key, &node, &format!("expected one of {}", quoted(words)));
+            self.wrong(key, node, &format!("expected one of {}", quoted(words)));
         }
         found.map(|index| (node.at, index))
     }
 
-    /// An array.
-    pub(super) fn list(&self, key: &str, node: Node) -> Option<Vec<Node>> {
-        match node.item {
-            Item::List(list) => Some(list.nodes),
+    /// An array; where there is none, an empty one, and a fault.
+    pub(super) fn list(&self, key: &str, node: &'a Node) -> &'a [Node] {
+        match &node.item {
+            Item::List(list) => &list.nodes,
             _ => {
-                self.wrong(key, &node, "expected an array");
-                None
+                self.wrong(key, node, "expected an array");
+                &[]
             }
         }
     }
 
     /// A table in this one.
-    pub(super) fn table(&mut self, key: &'static str) -> Option<(usize, Table)> {
+    pub(super) fn table(&mut self, key: &'static str) -> Option<(usize, &'a Table)> {
         let node = self.take(key)?;
-        match node.item {
-            Item::Table(table) => Some((node.at, table)),
-            _ => {
-                self.wrong(key, &node, "expected a table");
-                None
-            }
+        if let Item::Table(table) = &node.item {
+            return Some((node.at, table));
         }
+        self.wrong(key, node, "expected a table");
+        None
     }
 
     /// Tables in this one, each with the byte at which it begins.
-    pub(super) fn tables(&mut self, key: &'static str) -> Vec<(usize, Table)> {
+    pub(super) fn tables(&mut self, key: &'static str) -> Vec<(usize, &'a Table)> {
         let Some(node) = self.take(key) else { return Vec::new() };
-        let nodes = match node.item {
-            Item::List(list) => list.nodes,
-            _ => {
-                self.wrong(key, &node, &format!("expected tables, each under a header `[[{key}]]`"));
-                return Vec::new();
-            }
+        let nodes = match &node.item {
+            Item::List(list) => list.nodes.as_slice(),
+            _ => std::slice::from_ref(node),
         };
+        let is_list = matches!(node.item, Item::List(_));
         let mut tables = Vec::new();
         for node in nodes {
-            match node.item {
-                Item::Table(table) => tables.push((node.at, table)),
-                _ => self.wrong(key, &node, &format!("expected tables, each under a header `[[{key}]]`")),
+            match &node.item {
+                Item::Table(table) if is_list => tables.push((node.at, table)),
+                _ => self.wrong(key, node, &format!("expected tables, each under a header `[[{key}]]`")),
             }
         }
         tables
@@ -198,10 +200,12 @@ impl<'a> Reader<'a> {
     /// Notes every key that nobody has asked for.
     pub(super) fn finish(self) {
         for entry in &self.table.entries {
-            let known = quoted(&self.known);
+            if self.known.contains(&entry.key.as_str()) {
+                continue;
+            }
             let why = match self.known.iter().find(|known| entry.key.replace('-', "_") == **known) {
                 Some(known) => format!("unknown key `{}`: write `{known}`", entry.key),
-                None => format!("unknown key `{}` in {}: it has {known}", entry.key, self.what),
+                None => format!("unknown key `{}` in {}: it has {}", entry.key, self.what, quoted(&self.known)),
             };
             self.fault(entry.at, &why);
         }

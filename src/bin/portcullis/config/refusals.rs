@@ -16,7 +16,7 @@ pub(crate) fn read(text: &str) -> Result<Config, String> {
     let mut draft = Draft { config: Config::default(), options: Options::of(&PROGRAM), places: Vec::new() };
     let source = Source { name: "f.toml".into(), text: text.into() };
     match source.parse() {
-        Ok(root) => drop(draft.file(&source, &faults, root, true)),
+        Ok(root) => drop(draft.file(&source, &faults, &root, true)),
         Err(fault) => faults.note(&source.place(fault.at), &fault.why),
     }
     draft.together(&faults);

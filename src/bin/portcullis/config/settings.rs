@@ -3,8 +3,8 @@
 //! One table says what there is, for both (`options`, `bounds`), and the same functions read the values. An option
 //! that may be repeated is an array, a switch is true or false, everything else is a string or a number.
 
-use super::reader::{Faults, Reader};
-use super::toml::{Item, Node, Source, Table};
+use super::reader::Reader;
+use super::toml::{Entry, Item, Table};
 use crate::bounds::BOUNDS;
 use crate::options::{Given, OPTIONS, Options};
 
@@ -17,55 +17,43 @@ enum Takes {
 }
 
 /// Reads one of the two tables into `draft`, to check it, and into `given`.
-pub(super) fn read(
-    source: &Source,
-    faults: &Faults,
-    header: &str,
-    table: Table,
-    draft: &mut Options,
-    given: &mut Vec<Given>,
-) {
-    let reader = Reader::new(source, faults, header, 0, Table::empty());
-    for entry in table.entries {
-        let Some((name, takes)) = known(header).find(|(name, _)| name.replace('-', "_") == entry.key) else {
-            reader.fault(entry.at, &unknown(header, &entry.key));
+pub(super) fn read(reader: &Reader<'_>, header: &str, table: &Table, draft: &mut Options, given: &mut Vec<Given>) {
+    for Entry { key, at, node } in &table.entries {
+        let Some((name, takes)) = known(header).find(|(name, _)| name.replace('-', "_") == *key) else {
+            reader.fault(*at, &unknown(header, key));
             continue;
         };
         if let Some(first) = given.iter().find(|first| first.name == name) {
-            reader.fault(entry.at, &format!("`{}` is there already, at {}: say it once", entry.key, first.place));
+            reader.fault(*at, &format!("`{key}` is there already, at {}: say it once", first.place));
             continue;
         }
-        let place = source.place(entry.at);
-        for (node, text) in values(&reader, &entry.key, takes, entry.node) {
+        let nodes = match (takes, &node.item) {
+            (Takes::Switch, Item::Boolean(_)) | (Takes::One, _) => std::slice::from_ref(node),
+            (Takes::Many, Item::List(list)) => &list.nodes,
+            (Takes::Switch, _) => {
+                reader.wrong(key, node, "expected true or false");
+                continue;
+            }
+            (Takes::Many, _) => {
+                reader.wrong(key, node, "expected an array of strings");
+                continue;
+            }
+        };
+        for node in nodes {
+            let text = match (takes, &node.item) {
+                (Takes::Switch, Item::Boolean(false)) => continue,
+                (Takes::Switch, _) => String::new(),
+                _ => match reader.as_words(key, node) {
+                    Some(text) => text,
+                    None => continue,
+                },
+            };
             match draft.set(name, &text) {
-                Ok(()) => given.push(Given { name, text, place: place.clone() }),
-                Err(expected) => reader.wrong(&entry.key, &node, &expected),
+                Ok(()) => given.push(Given { name, text, place: reader.source.place(*at) }),
+                Err(expected) => reader.wrong(key, node, &expected),
             }
         }
     }
-    reader.finish();
-}
-
-/// The values of an option, each as the command line would have it.
-fn values(reader: &Reader<'_>, key: &str, takes: Takes, node: Node) -> Vec<(Node, String)> {
-    let nodes = match (takes, node.item) {
-        (Takes::Switch, Item::Boolean(false)) => return Vec::new(),
-        (Takes::Switch, Item::Boolean(true)) => {
-            return vec![(Node { at: node.at, item: Item::Boolean(true) }, String::new())];
-        }
-        (Takes::Switch, item) => {
-            reader.wrong(key, &Node { at: node.at, item }, "expected true or false");
-            return Vec::new();
-        }
-        (Takes::Many, Item::List(list)) => list.nodes,
-        (Takes::Many, item) => {
-            reader.wrong(key, &Node { at: node.at, item }, "expected an array of strings");
-            return Vec::new();
-        }
-        (Takes::One, item) => vec![Node { at: node.at, item }],
-    };
-    let text = |node: Node| reader.checked(key, &node, |text| Ok(text.to_owned())).map(|text| (node, text));
-    nodes.into_iter().filter_map(text).collect()
 }
 
 /// The options that a table holds.

@@ -375,11 +375,6 @@ impl Build<'_> {
 }
 
 impl Table {
-    /// One without anything in it.
-    pub(crate) fn empty() -> Table {
-        Table::new(Origin::Inline)
-    }
-
     fn new(origin: Origin) -> Table {
         Table { entries: Vec::new(), origin }
     }

@@ -3,136 +3,126 @@
 //! Decided here: what is taken where a file says nothing, and which things that a file says cannot be meant
 //! together. What the values then mean is said where they are used (`declared`).
 
-use super::reader::Reader;
-use super::toml::{Item, Node, Table};
+use super::reader::{Reader, Unit};
+use super::toml::{Entry, Item, Node, Table};
 use crate::declared::arg::{Arg, KINDS, Kind, LENGTH, LENGTH_MAX, anchored};
 use crate::declared::argv::{self, Argv, Parsed, Part, Word};
 use crate::declared::{Output, Spec};
 use serde_json::{Number, Value};
 use std::time::Duration;
 
-const TIMEOUT: Duration = Duration::from_secs(30);
-const KILL_AFTER: Duration = Duration::from_secs(2);
-const QUEUE_WAIT: Duration = Duration::from_secs(30);
-const OUTPUT: usize = 64 * 1024;
-const CONCURRENCY: usize = 4;
-const QUEUE: usize = 8;
+/// The numbers of a tool: the key, what it counts, and what is set.
+const NUMBERS: [(&str, Unit, fn(&mut Spec, u64)); 7] = [
+    // An hour. What takes longer is a job, not a call.
+    ("timeout", Unit::Seconds(3600), |spec, ms| spec.timeout = Duration::from_millis(ms)),
+    // Between TERM and KILL, while the call still holds its place.
+    ("kill_after", Unit::Seconds(60), |spec, ms| spec.kill_after = Duration::from_millis(ms)),
+    ("queue_wait", Unit::Seconds(3600), |spec, ms| spec.queue_wait = Duration::from_millis(ms)),
+    ("max_output", Unit::Bytes(256, 64 << 20), |spec, bytes| spec.max_output = bytes as usize),
+    ("address_space", Unit::Bytes(1 << 20, 1 << 40), |spec, bytes| spec.address_space = Some(bytes)),
+    ("concurrency", Unit::Count(1, 64), |spec, count| spec.concurrency = count as usize),
+    ("queue", Unit::Count(0, 1024), |spec, count| spec.queue = count as usize),
+];
 
-/// An hour. What takes longer is a job, not a call.
-const SECONDS_MAX: u64 = 3600;
-/// Between TERM and KILL, while the call still holds its place.
-const KILL_AFTER_MAX: u64 = 60;
-const OUTPUT_MAX: u64 = 64 << 20;
-
-/// Reads a tool: it, where its name stands, and where its arguments' tables do.
+/// Reads a tool: it, and where its name stands.
 pub(super) fn tool(mut reader: Reader<'_>) -> Option<(usize, Spec)> {
     let before = reader.faults.count();
-    let name = reader.need("name", "\"disk_usage\"").and_then(|node| name(&reader, node));
-    let title = reader.text("title");
-    let description = reader.need("description", "\"…\"").and_then(|node| reader.as_text("description", node));
-    let args = args(&mut reader);
+    let mut spec = Spec {
+        timeout: Duration::from_secs(30),
+        kill_after: Duration::from_secs(2),
+        queue_wait: Duration::from_secs(30),
+        max_output: 64 * 1024,
+        concurrency: 4,
+        queue: 8,
+        ok_exit: vec![0],
+        ..Spec::default()
+    };
+    let name = reader.need("name", "\"disk_usage\"");
+    if let Some(node) = name {
+        spec.name = self::name(&reader, node);
+    }
+    spec.title = reader.text("title");
+    if let Some(node) = reader.need("description", "\"…\"") {
+        spec.description = reader.as_text("description", node).unwrap_or_default();
+    }
+    let known = args(&mut reader);
     let words = reader.need("argv", r#"["df", "-h"]"#);
     // While an argument is not known, what is wrong with its use is not either.
-    let argv =
-        words.filter(|_| args.is_ok()).and_then(|node| argv_of(&reader, node, args.as_deref().unwrap_or_default()));
-    let output = reader.word("output", &["text", "json", "lines"]);
-    let (overflow_at, overflow) = reader.word("overflow", &["error", "truncate"]).unzip();
-    let (timeout, kill_after) = (reader.seconds("timeout", SECONDS_MAX), reader.seconds("kill_after", KILL_AFTER_MAX));
-    let max_output = reader.bytes("max_output", 256, OUTPUT_MAX);
-    let ok_exit = reader.take("ok_exit").and_then(|node| codes(&reader, node));
-    let (concurrency, queue) = (reader.count("concurrency", 1, 64), reader.count("queue", 0, 1024));
-    let queue_wait = reader.seconds("queue_wait", SECONDS_MAX);
-    let group = reader.text("group");
-    let address_space = reader.bytes("address_space", 1 << 20, 1 << 40);
-    let env = env(&mut reader);
-    let hints = hints(&mut reader);
-    let output = [Output::Text, Output::Json, Output::Lines][output.map_or(0, |(_, index)| index)];
-    let truncates = overflow == Some(1);
-    if output == Output::Json && truncates {
-        reader.fault(
-            overflow_at.unwrap_or(0),
-            "`overflow = \"truncate\"` would cut JSON in two: leave it out, or say `output = \"text\"`",
-        );
+    if let (Some(node), Ok(args)) = (words, known) {
+        spec.argv = argv_of(&reader, node, &args);
+        spec.args = args;
     }
-    let faults = reader.faults;
-    reader.finish();
-    let (name_at, name) = name?;
-    let spec = Spec {
-        name,
-        title: title.map(|(_, title)| title),
-        description: description?.1,
-        argv: argv?,
-        args: args.ok()?,
-        output,
-        timeout: timeout.unwrap_or(TIMEOUT),
-        kill_after: kill_after.unwrap_or(KILL_AFTER),
-        max_output: max_output.unwrap_or(OUTPUT),
-        truncates,
-        ok_exit: ok_exit.unwrap_or_else(|| vec![0]),
-        concurrency: concurrency.unwrap_or(CONCURRENCY),
-        queue: queue.unwrap_or(QUEUE),
-        queue_wait: queue_wait.unwrap_or(QUEUE_WAIT),
-        group: group.map(|(_, group)| group),
-        address_space,
-        env,
-        read_only: hints[0] == Some(true),
-        destructive: hints[1],
-        idempotent: hints[2] == Some(true),
-        open_world: hints[3],
-    };
-    (faults.count() == before).then_some((name_at, spec))
-}
-
-fn name(reader: &Reader<'_>, node: Node) -> Option<(usize, String)> {
-    let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
-    match &node.item {
-        Item::Text(text) if (1..=128).contains(&text.len()) && text.bytes().all(legal) => Some((node.at, text.clone())),
-        _ => {
-            reader.wrong("name", &node, "expected 1 to 128 of A-Z a-z 0-9 _ - .");
-            None
+    let output = reader.word("output", &["text", "json", "lines"]);
+    spec.output = [Output::Text, Output::Json, Output::Lines][output.map_or(0, |(_, index)| index)];
+    let overflow = reader.word("overflow", &["error", "truncate"]);
+    spec.truncates = overflow.is_some_and(|(_, index)| index == 1);
+    if let (Output::Json, Some((at, 1))) = (spec.output, overflow) {
+        reader.fault(at, "`overflow = \"truncate\"` would cut JSON in two: leave it out, or say `output = \"text\"`");
+    }
+    for (key, unit, set) in NUMBERS {
+        if let Some(node) = reader.take(key)
+            && let Some(number) = reader.number(key, node, unit)
+        {
+            set(&mut spec, number);
         }
     }
+    if let Some(node) = reader.take("ok_exit") {
+        spec.ok_exit = codes(&reader, node);
+    }
+    spec.group = reader.text("group");
+    env(&mut reader, &mut spec.env);
+    spec.hints = hints(&mut reader);
+    let faults = reader.faults;
+    reader.finish();
+    (faults.count() == before).then(|| (name.map_or(0, |node| node.at), spec))
+}
+
+fn name(reader: &Reader<'_>, node: &Node) -> String {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
+    match &node.item {
+        Item::Text(text) if (1..=128).contains(&text.len()) && text.bytes().all(legal) => return text.clone(),
+        _ => reader.wrong("name", node, "expected 1 to 128 of A-Z a-z 0-9 _ - ."),
+    }
+    String::new()
 }
 
 /// `argv`, in which every argument must be used.
-fn argv_of(reader: &Reader<'_>, node: Node, args: &[Arg]) -> Option<Argv> {
-    let (at, before) = (node.at, reader.faults.count());
-    let nodes = reader.list("argv", node)?;
-    if nodes.is_empty() {
-        reader.fault(at, "`argv` is empty: its first text is the program");
+fn argv_of<'a>(reader: &Reader<'a>, node: &'a Node, args: &[Arg]) -> Argv {
+    let before = reader.faults.count();
+    let nodes = reader.list("argv", node);
+    if nodes.is_empty() && reader.faults.count() == before {
+        reader.fault(node.at, "`argv` is empty: its first text is the program");
     }
-    let mut parts = Vec::new();
-    for (n, node) in nodes.into_iter().enumerate() {
-        let at = node.at;
-        match node.item {
-            Item::List(list) if n > 0 => parts.extend(group(reader, at, list.nodes, args)),
+    let mut argv = Argv::default();
+    for (n, node) in nodes.iter().enumerate() {
+        match &node.item {
+            Item::List(list) if n > 0 => argv.0.extend(group(reader, node.at, &list.nodes, args)),
             _ => {
                 let Some(word) = word(reader, node, args) else { continue };
                 let Parsed::Word(word) = word else {
-                    reader.fault(at, "`{…?}` belongs into an inner array: it says whether that is there");
+                    reader.fault(node.at, "`{…?}` belongs into an inner array: it says whether that is there");
                     continue;
                 };
                 if n == 0 {
-                    program(reader, at, &word);
+                    program(reader, node.at, &word);
                 }
                 if let Some(absent) = word.values().map(|index| &args[index]).find(|arg| !arg.is_always_there()) {
                     let remedy = "put it into an inner array, which is left out with it, or give it a `default`";
-                    reader.fault(at, &format!("`{{{}}}` may be missing: {remedy}", absent.name));
+                    reader.fault(node.at, &format!("`{{{}}}` may be missing: {remedy}", absent.name));
                 }
-                parts.push(Part::Word(word));
+                argv.0.push(Part { words: vec![word], only_if: Vec::new() });
             }
         }
     }
-    let argv = Argv(parts);
     let used = argv.uses();
     // Where a word was refused, what is in it is not known.
     if let Some((_, arg)) = args.iter().enumerate().find(|(index, _)| !used.contains(index))
         && reader.faults.count() == before
     {
         let remedy = format!("use it as `{{{}}}`, or take it away", arg.name);
-        reader.fault(at, &format!("the argument `{}` is not used in `argv`: {remedy}", arg.name));
+        reader.fault(node.at, &format!("the argument `{}` is not used in `argv`: {remedy}", arg.name));
     }
-    Some(argv)
+    argv
 }
 
 /// What a program may be: a path from the root, or a name that is looked for where systems keep their programs.
@@ -145,7 +135,7 @@ fn program(reader: &Reader<'_>, at: usize, word: &Word) {
 }
 
 /// An inner array: words that stand or fall together.
-fn group(reader: &Reader<'_>, at: usize, nodes: Vec<Node>, args: &[Arg]) -> Option<Part> {
+fn group(reader: &Reader<'_>, at: usize, nodes: &[Node], args: &[Arg]) -> Option<Part> {
     let (mut words, mut only_if) = (Vec::new(), Vec::new());
     for node in nodes {
         match word(reader, node, args)? {
@@ -161,49 +151,46 @@ fn group(reader: &Reader<'_>, at: usize, nodes: Vec<Node>, args: &[Arg]) -> Opti
     } else if words.is_empty() {
         reader.fault(at, "this inner array adds no word: put one behind `{…?}`");
     }
-    Some(Part::Group { words, only_if })
+    Some(Part { words, only_if })
 }
 
-fn word(reader: &Reader<'_>, node: Node, args: &[Arg]) -> Option<Parsed> {
+fn word(reader: &Reader<'_>, node: &Node, args: &[Arg]) -> Option<Parsed> {
     match &node.item {
-        Item::Text(text) if text.contains('\0') => reader.wrong("argv", &node, "expected a text without NUL"),
+        Item::Text(text) if text.contains('\0') => reader.wrong("argv", node, "expected a text without NUL"),
         Item::Text(text) => match argv::parse(text, args) {
             Ok(word) => return Some(word),
             Err(why) => reader.fault(node.at, &format!("`argv`: {why}")),
         },
-        _ => reader.wrong("argv", &node, "expected a string; write numbers in quotes"),
+        _ => reader.wrong("argv", node, "expected a string; write numbers in quotes"),
     }
     None
 }
 
-fn codes(reader: &Reader<'_>, node: Node) -> Option<Vec<i32>> {
-    let (mut codes, at) = (Vec::new(), node.at);
-    let nodes = reader.list("ok_exit", node)?;
-    if nodes.is_empty() {
-        reader.fault(at, "`ok_exit`: expected at least one exit code");
-    }
-    for node in nodes {
+fn codes<'a>(reader: &Reader<'a>, node: &'a Node) -> Vec<i32> {
+    let (mut codes, before) = (Vec::new(), reader.faults.count());
+    for node in reader.list("ok_exit", node) {
         match node.item {
             Item::Integer(code @ 0..=255) => codes.push(code as i32),
-            _ => reader.wrong("ok_exit", &node, "expected exit codes from 0 to 255, such as [0, 1]"),
+            _ => reader.wrong("ok_exit", node, "expected exit codes from 0 to 255, such as [0, 1]"),
         }
     }
-    Some(codes)
+    if codes.is_empty() && reader.faults.count() == before {
+        reader.fault(node.at, "`ok_exit`: expected at least one exit code");
+    }
+    codes
 }
 
-fn env(reader: &mut Reader<'_>) -> Vec<(String, String)> {
-    let Some((_, table)) = reader.table("env") else { return Vec::new() };
-    let mut env = Vec::new();
-    for entry in table.entries {
-        match &entry.node.item {
-            _ if entry.key.is_empty() || entry.key.contains(['=', '\0']) => {
-                reader.fault(entry.at, &format!("`env`: {:?} is no name of a variable", entry.key));
+fn env(reader: &mut Reader<'_>, env: &mut Vec<(String, String)>) {
+    let Some((_, table)) = reader.table("env") else { return };
+    for Entry { key, at, node } in &table.entries {
+        match &node.item {
+            _ if key.is_empty() || key.contains(['=', '\0']) => {
+                reader.fault(*at, &format!("`env`: {key:?} is no name of a variable"));
             }
-            Item::Text(value) if !value.contains('\0') => env.push((entry.key, value.clone())),
-            _ => reader.wrong(&format!("env.{}", entry.key), &entry.node, "expected a string"),
+            Item::Text(value) if !value.contains('\0') => env.push((key.clone(), value.clone())),
+            _ => reader.wrong(&format!("env.{key}"), node, "expected a string"),
         }
     }
-    env
 }
 
 /// The annotations, in the order read_only, destructive, idempotent, open_world.
@@ -223,7 +210,7 @@ fn args(reader: &mut Reader<'_>) -> Result<Vec<Arg>, ()> {
     let before = reader.faults.count();
     let Some((_, table)) = reader.table("args") else { return Ok(Vec::new()) };
     let mut args = Vec::new();
-    for entry in table.entries {
+    for entry in &table.entries {
         let legal = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
         if !(1..=64).contains(&entry.key.len()) || !entry.key.bytes().all(legal) {
             reader.fault(
@@ -232,12 +219,12 @@ fn args(reader: &mut Reader<'_>) -> Result<Vec<Arg>, ()> {
             );
             continue;
         }
-        let Item::Table(table) = entry.node.item else {
+        let Item::Table(table) = &entry.node.item else {
             reader.wrong(&format!("args.{}", entry.key), &entry.node, "expected a table such as { type = \"string\" }");
             continue;
         };
         let what = format!("`args.{}`", entry.key);
-        args.push(arg(Reader::new(reader.source, reader.faults, &what, entry.at, table), entry.key));
+        args.push(arg(Reader::new(reader.source, reader.faults, &what, entry.at, table), entry.key.clone()));
     }
     if reader.faults.count() == before { Ok(args) } else { Err(()) }
 }
@@ -253,14 +240,14 @@ fn arg(mut reader: Reader<'_>, name: String) -> Arg {
         Some(node) => match &node.item {
             Item::Text(text) if names.contains(&text.as_str()) => KINDS.iter().find(|(name, _)| name == text),
             _ => {
-                reader.wrong("type", &node, &format!("expected one of {}", names.join(", ")));
+                reader.wrong("type", node, &format!("expected one of {}", names.join(", ")));
                 None
             }
         },
     };
     let is_known = kind.is_some();
     let kind = kind.map_or(Kind::String, |(_, kind)| *kind);
-    let description = reader.text("description").map(|(_, text)| text);
+    let description = reader.text("description");
     let mut arg = Arg { name, kind, description, min_length: 1, max_length: LENGTH, ..Arg::default() };
     if is_known {
         range(&mut reader, &mut arg);
@@ -286,15 +273,15 @@ fn only(reader: &Reader<'_>, arg: &Arg, key: &str, node: &Node, kinds: &[Kind]) 
 fn range(reader: &mut Reader<'_>, arg: &mut Arg) {
     for key in ["minimum", "maximum"] {
         let Some(node) = reader.take(key) else { continue };
-        if !only(reader, arg, key, &node, &[Kind::Integer, Kind::Number]) {
+        if !only(reader, arg, key, node, &[Kind::Integer, Kind::Number]) {
             continue;
         }
         let Some(Value::Number(number)) = value(arg.kind, &node.item) else {
-            reader.wrong(key, &node, "expected a number of the argument's type");
+            reader.wrong(key, node, "expected a number of the argument's type");
             continue;
         };
         if arg.minimum.as_ref().is_some_and(|minimum| minimum.as_f64() > number.as_f64()) {
-            reader.wrong(key, &node, "expected at least the minimum");
+            reader.wrong(key, node, "expected at least the minimum");
         }
         match key {
             "minimum" => arg.minimum = Some(number),
@@ -307,34 +294,34 @@ fn range(reader: &mut Reader<'_>, arg: &mut Arg) {
 fn text_only(reader: &mut Reader<'_>, arg: &mut Arg) {
     for key in ["min_length", "max_length"] {
         let Some(node) = reader.take(key) else { continue };
-        if !only(reader, arg, key, &node, &[Kind::String]) {
+        if !only(reader, arg, key, node, &[Kind::String]) {
             continue;
         }
-        let length = reader.checked(key, &node, |text| crate::bounds::count(text, 0, LENGTH_MAX as u64));
+        let length = reader.number(key, node, Unit::Count(0, LENGTH_MAX as u64)).map(|length| length as usize);
         match (key, length) {
             ("min_length", Some(length)) => arg.min_length = length,
             (_, Some(length)) if length < arg.min_length => {
-                reader.wrong(key, &node, &format!("expected at least `min_length`, which is {}", arg.min_length));
+                reader.wrong(key, node, &format!("expected at least `min_length`, which is {}", arg.min_length));
             }
             (_, Some(length)) => arg.max_length = length,
             (_, None) => {}
         }
     }
     if let Some(node) = reader.take("pattern")
-        && only(reader, arg, "pattern", &node, &[Kind::String])
-        && let Some((at, pattern)) = reader.as_text("pattern", node)
+        && only(reader, arg, "pattern", node, &[Kind::String])
+        && let Some(pattern) = reader.as_text("pattern", node)
     {
         match crate::declared::fault_of_pattern(&pattern) {
             None => arg.pattern = Some(pattern),
-            Some(why) => reader.fault(at, &format!("`pattern`: {why}")),
+            Some(why) => reader.fault(node.at, &format!("`pattern`: {why}")),
         }
     }
     if let Some(node) = reader.take("allow_newline")
-        && only(reader, arg, "allow_newline", &node, &[Kind::String])
+        && only(reader, arg, "allow_newline", node, &[Kind::String])
     {
         match node.item {
             Item::Boolean(yes) => arg.allow_newline = yes,
-            _ => reader.wrong("allow_newline", &node, "expected true or false"),
+            _ => reader.wrong("allow_newline", node, "expected true or false"),
         }
     }
 }
@@ -342,28 +329,27 @@ fn text_only(reader: &mut Reader<'_>, arg: &mut Arg) {
 /// `enum`, `default` and `required`, which speak of values.
 fn values(reader: &mut Reader<'_>, arg: &mut Arg) {
     if let Some(node) = reader.take("enum") {
-        let at = node.at;
-        let nodes = reader.list("enum", node);
-        if nodes.as_ref().is_some_and(Vec::is_empty) {
-            reader.fault(at, "`enum`: expected an array with at least one value");
-        }
-        for node in nodes.unwrap_or_default() {
-            if let Some(value) = fitting(reader, arg, "enum", &node) {
+        let before = reader.faults.count();
+        for node in reader.list("enum", node) {
+            if let Some(value) = fitting(reader, arg, "enum", node) {
                 if arg.allowed.contains(&value) {
-                    reader.wrong("enum", &node, "expected each value once");
+                    reader.wrong("enum", node, "expected each value once");
                 }
                 arg.allowed.push(value);
             }
+        }
+        if arg.allowed.is_empty() && reader.faults.count() == before {
+            reader.fault(node.at, "`enum`: expected an array with at least one value");
         }
     }
     let default = reader.take("default");
     let has_default = default.is_some();
     if let Some(node) = default
-        && let Some(value) = fitting(reader, arg, "default", &node)
+        && let Some(value) = fitting(reader, arg, "default", node)
     {
         match arg.allowed.is_empty() || arg.allowed.contains(&value) {
             true => arg.default = Some(value),
-            false => reader.wrong("default", &node, "expected one of the values of `enum`"),
+            false => reader.wrong("default", node, "expected one of the values of `enum`"),
         }
     }
     let at = reader.at;

@@ -30,7 +30,7 @@ pub(crate) const LENGTH_MAX: usize = 32_000;
 const BYTES_MAX: usize = 128 * 1024 - 1;
 
 /// An argument of a tool.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Debug, Default)]
 pub(crate) struct Arg {
     pub(crate) name: String,
     pub(crate) kind: Kind,

@@ -9,21 +9,22 @@ use super::arg::{Arg, Kind, fits};
 use serde_json::{Map, Value};
 
 /// The arguments of a command, before they have values.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Debug, Default)]
 pub(crate) struct Argv(pub(crate) Vec<Part>);
 
-/// A word, or words that stand or fall together.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Part {
-    Word(Word),
-    Group { words: Vec<Word>, only_if: Vec<usize> },
+/// Words that stand or fall together; mostly only one, which always stands.
+#[derive(Debug)]
+pub(crate) struct Part {
+    pub(crate) words: Vec<Word>,
+    /// Arguments that are asked for besides those in the words.
+    pub(crate) only_if: Vec<usize>,
 }
 
 /// One argument of the command.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug)]
 pub(crate) struct Word(Vec<Piece>);
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug)]
 enum Piece {
     Text(String),
     /// The value of the argument with this index.
@@ -31,7 +32,7 @@ enum Piece {
 }
 
 /// What a text of the file is.
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 pub(crate) enum Parsed {
     Word(Word),
     /// `{name?}`, by the index of its argument.
@@ -106,15 +107,15 @@ impl Argv {
     pub(crate) fn uses(&self) -> Vec<usize> {
         let mut used = Vec::new();
         for part in &self.0 {
-            match part {
-                Part::Word(word) => used.extend(word.values()),
-                Part::Group { words, only_if } => {
-                    used.extend(only_if);
-                    words.iter().for_each(|word| used.extend(word.values()));
-                }
-            }
+            used.extend(&part.only_if);
+            part.words.iter().for_each(|word| used.extend(word.values()));
         }
         used
+    }
+
+    /// The program, which no value is part of.
+    pub(crate) fn program(&self) -> &str {
+        self.0.first().and_then(|part| part.words.first()?.literal()).unwrap_or_default()
     }
 
     /// The command: its program, and its arguments with the values of one call in them.
@@ -130,11 +131,7 @@ impl Argv {
             values.push((value.map(|value| arg.text(value)).transpose()?, is_on));
         }
         let mut filled = Vec::with_capacity(self.0.len());
-        for part in &self.0 {
-            let (words, only_if) = match part {
-                Part::Word(word) => (std::slice::from_ref(word), [].as_slice()),
-                Part::Group { words, only_if } => (words.as_slice(), only_if.as_slice()),
-            };
+        for Part { words, only_if } in &self.0 {
             let is_there = words.iter().flat_map(Word::values).all(|index| values[index].0.is_some());
             if !is_there || !only_if.iter().all(|index| values[*index].1) {
                 continue;
