@@ -27,8 +27,11 @@ pub(crate) struct Program {
     /// Where it shows its sessions unless told otherwise.
     pub(crate) debug_listen: Debug,
     /// Reads the file of `--config`; without it there is no such option.
-    pub(crate) config: Option<fn(&Path, &Program) -> Result<Loaded, String>>,
+    pub(crate) config: Option<ReadConfig>,
 }
+
+/// Reads a file of `--config`.
+type ReadConfig = fn(&Path, &Program) -> Result<Loaded, String>;
 
 /// What a file of `--config` gives.
 pub(crate) struct Loaded {

@@ -11,8 +11,10 @@ use crate::declared::{Output, Spec};
 use serde_json::{Number, Value};
 use std::time::Duration;
 
+type Set = fn(&mut Spec, u64);
+
 /// The numbers of a tool: the key, what it counts, and what is set.
-const NUMBERS: [(&str, Unit, fn(&mut Spec, u64)); 7] = [
+const NUMBERS: [(&str, Unit, Set); 7] = [
     // An hour. What takes longer is a job, not a call.
     ("timeout", Unit::Seconds(3600), |spec, ms| spec.timeout = Duration::from_millis(ms)),
     // Between TERM and KILL, while the call still holds its place.
