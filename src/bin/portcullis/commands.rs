@@ -11,7 +11,7 @@ use crate::config::{self, Config, matches};
 use crate::declared::{self, lanes::Lanes};
 use crate::options::{Options, Program, Wish, parse};
 use crate::serve::{fail, say};
-use crate::tools;
+use crate::{process, tools};
 use portcullis::{Handle, Server};
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -144,7 +144,7 @@ fn check(program: &Program, file: &Path) -> Result<String, Failed> {
             let _ = writeln!(text, "warning: the role `{}`: no tool is called {glob:?}", role.name);
         }
     }
-    for tool in tools.iter().filter(|tool| tools::process::find(tool.program()).is_none()) {
+    for tool in tools.iter().filter(|tool| process::find(tool.program()).is_none()) {
         let _ = writeln!(text, "warning: the tool `{}`: there is no program `{}` here", tool.name, tool.program());
     }
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_secs());

@@ -6,6 +6,8 @@
 
 pub(crate) mod arg;
 pub(crate) mod argv;
+#[cfg(test)]
+mod endings;
 pub(crate) mod lanes;
 #[cfg(test)]
 mod proofs;
@@ -13,7 +15,7 @@ mod proofs;
 use self::arg::Arg;
 use self::argv::Argv;
 use self::lanes::{Lane, Lanes};
-use crate::tools::process::{Finished, Run};
+use crate::process::{Finished, Run};
 use portcullis::{Builder, CallError, CallResult, RequestContext, Server, Tool};
 use serde_json::{Map, Value};
 use std::rc::Rc;
@@ -137,15 +139,24 @@ pub(crate) async fn call(
     let places = lanes::enter(&declared.lanes, spec.queue, spec.queue_wait, cx.sleep(spec.queue_wait)).await;
     let _places = places.map_err(CallError::new)?;
     let words: Vec<&str> = argv.iter().skip(1).map(String::as_str).collect();
-    let run = Run { program: spec.program(), args: &words, wait: spec.timeout, stdout_bytes_max: spec.max_output };
+    let run = Run {
+        program: spec.program(),
+        args: &words,
+        env: &spec.env,
+        wait: spec.timeout,
+        kill_after: spec.kill_after,
+        stdout_bytes_max: spec.max_output,
+        truncates: spec.truncates,
+        address_space: spec.address_space,
+    };
     let mut lines = 0.0;
-    let finished = run.finish(|line| {
+    let mut told = |line: &str| {
         if spec.output == Output::Lines {
             lines += 1.0;
             cx.progress(lines, None, Some(line));
         }
-    });
-    let finished = finished.await.map_err(|error| CallError::new(error.to_string()))?;
+    };
+    let finished = run.finish(&mut told).await.map_err(|error| CallError::new(error.to_string()))?;
     spec.result(finished).map_err(CallError::new)
 }
 
@@ -161,13 +172,20 @@ impl Spec {
                 Ok(value) => Ok(CallResult::structured(value)),
                 Err(error) => Err(format!("`{}` printed no JSON: {error}", self.program())),
             },
-            Output::Text | Output::Lines => Ok(match finished.stdout.trim_end().is_empty() {
-                false => finished.stdout.into(),
+            Output::Text | Output::Lines if finished.stdout.trim_end().is_empty() => {
                 // A command that is content and says nothing is the rule, and an empty answer looks like a fault.
-                true => {
-                    format!("`{}` printed nothing and ended with status {}", self.program(), code.unwrap_or(0)).into()
+                let code = code.unwrap_or_default();
+                Ok(format!("`{}` printed nothing and ended with status {code}", self.program()).into())
+            }
+            Output::Text | Output::Lines => {
+                let (mut text, all) = (finished.stdout, finished.stdout_bytes);
+                if all > self.max_output {
+                    // The cut may have gone through a character.
+                    text.truncate(text.trim_end_matches('\u{fffd}').len());
+                    text.push_str(&format!("\n[cut: the first {} of {all} bytes]", self.max_output));
                 }
-            }),
+                Ok(text.into())
+            }
         }
     }
 

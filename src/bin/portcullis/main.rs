@@ -12,6 +12,7 @@ mod config;
 mod declared;
 mod log;
 mod options;
+mod process;
 mod serve;
 mod tools;
 

@@ -10,7 +10,6 @@ mod dns_lookup;
 mod firewall_ruleset;
 mod ip;
 mod ping_host;
-pub(crate) mod process;
 mod shape;
 mod sockets;
 mod system_info;

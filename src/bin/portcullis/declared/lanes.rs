@@ -93,11 +93,10 @@ pub(crate) async fn enter(
     let Some(busy) = lanes.get(places.len()) else { return Ok(places) };
     if first.waiting.get() >= queue_max {
         return Err(format!(
-            "{} is busy: {} run and {} wait for {}, and no more than {queue_max} may (`queue`); try again later",
+            "{} is busy: {} run and {} wait, and no more than {queue_max} may (`queue`); try again later",
             busy.name,
             busy.running(),
-            first.waiting.get(),
-            first.name
+            first.waiting.get()
         ));
     }
     first.waiting.set(first.waiting.get() + 1);
@@ -117,7 +116,7 @@ pub(crate) async fn enter(
     match is_in.await {
         true => Ok(places),
         false => Err(format!(
-            "{} was busy for {} s, and no longer is waited (`queue_wait`); try again later",
+            "{} was busy for {} s, and longer is not waited (`queue_wait`); try again later",
             busy.name,
             wait.as_secs_f64()
         )),

@@ -18,7 +18,7 @@ fn built(toml: &str) -> Server {
 }
 
 /// Calls all at once, and gives back each answer's text and whether it is content.
-fn call_all(toml: &str, calls: &[(&str, Value)]) -> Vec<(String, bool)> {
+pub(super) fn call_all(toml: &str, calls: &[(&str, Value)]) -> Vec<(String, bool)> {
     let answers = run(built(toml), async |line: &Line| {
         let line = Rc::new(line.clone());
         let executor = LocalExecutor::new();
@@ -42,7 +42,7 @@ fn call_all(toml: &str, calls: &[(&str, Value)]) -> Vec<(String, bool)> {
     answers.unwrap()
 }
 
-fn call(toml: &str, tool: &str, arguments: Value) -> (String, bool) {
+pub(super) fn call(toml: &str, tool: &str, arguments: Value) -> (String, bool) {
     call_all(toml, &[(tool, arguments)]).remove(0)
 }
 

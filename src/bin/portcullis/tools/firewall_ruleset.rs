@@ -4,8 +4,8 @@
 //! `nft` joins its arguments and reads them as one text of its own language, where `;` begins the next
 //! command: a table named `x; flush ruleset` would flush the rules. So names are checked letter by letter.
 
-use super::process::{Finished, Run};
 use super::{LOOK_WAIT, checked, schema};
+use crate::process::{Finished, Run};
 use portcullis::{CallError, CallResult, Tool};
 use serde::Deserialize;
 use serde_json::Value;
@@ -54,8 +54,9 @@ pub(super) fn tool() -> Tool {
 
 pub(super) async fn call(args: Arguments, answer_bytes_max: usize) -> Result<CallResult, CallError> {
     let words = words(args.family.as_deref(), args.table.as_deref()).map_err(CallError::new)?;
-    let run = Run { program: "nft", args: &words, wait: LOOK_WAIT, stdout_bytes_max: answer_bytes_max };
-    let finished = run.finish(|_| ()).await.map_err(|error| CallError::new(with_remedy(&error.to_string())))?;
+    let run =
+        Run { program: "nft", args: &words, wait: LOOK_WAIT, stdout_bytes_max: answer_bytes_max, ..Run::default() };
+    let finished = run.finish(&mut |_| ()).await.map_err(|error| CallError::new(with_remedy(&error.to_string())))?;
     read(&finished).map(CallResult::structured).map_err(CallError::new)
 }
 
@@ -113,7 +114,12 @@ mod tests {
     use std::process::ExitStatus;
 
     fn finished(code: i32, stdout: &str, stderr: &str) -> Finished {
-        Finished { status: ExitStatus::from_raw(code << 8), stdout: stdout.into(), stderr: stderr.into() }
+        Finished {
+            status: ExitStatus::from_raw(code << 8),
+            stdout: stdout.into(),
+            stdout_bytes: 0,
+            stderr: stderr.into(),
+        }
     }
 
     #[test]

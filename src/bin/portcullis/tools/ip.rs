@@ -5,9 +5,9 @@
 //! one for the standard library too, a name has no letter that `ip` could read as something else, and both stand
 //! behind a keyword.
 
-use super::process::{Finished, Run};
 use super::shape::{Answer, Arguments, Call, Shape};
 use super::{LOOK_WAIT, checked};
+use crate::process::{Finished, Run};
 use Told::{All, First, One};
 use portcullis::{CallError, CallResult};
 use serde_json::value::RawValue;
@@ -139,8 +139,9 @@ fn ask(call: Call, told: Told, words: Words) -> Answer {
         let words = words(&call.args).map_err(CallError::new)?;
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let stdout_bytes_max = if matches!(told, First(_)) { LIST_BYTES_MAX } else { call.answer_bytes_max };
-        let run = Run { program: "ip", args: &words, wait: LOOK_WAIT, stdout_bytes_max };
-        let finished = run.finish(|_| ()).await.map_err(|error| CallError::new(with_remedy(&error.to_string())))?;
+        let run = Run { program: "ip", args: &words, wait: LOOK_WAIT, stdout_bytes_max, ..Run::default() };
+        let finished =
+            run.finish(&mut |_| ()).await.map_err(|error| CallError::new(with_remedy(&error.to_string())))?;
         let answer = answer(&call.args, told, &finished).map_err(CallError::new)?;
         Ok(CallResult::structured(Value::Object(answer)))
     })
@@ -190,7 +191,12 @@ mod tests {
     use std::process::ExitStatus;
 
     fn finished(code: i32, stdout: &str, stderr: &str) -> Finished {
-        Finished { status: ExitStatus::from_raw(code << 8), stdout: stdout.into(), stderr: stderr.into() }
+        Finished {
+            status: ExitStatus::from_raw(code << 8),
+            stdout: stdout.into(),
+            stdout_bytes: 0,
+            stderr: stderr.into(),
+        }
     }
 
     fn read(told: Told, args: Value, finished: &Finished) -> Result<Value, String> {

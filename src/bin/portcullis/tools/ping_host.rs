@@ -5,8 +5,8 @@
 //! A `ping` with file capabilities loses them under `NoNewPrivileges`, which every hardened unit sets: the
 //! fault then names what to give instead.
 
-use super::process::{Finished, Run};
 use super::{checked, schema};
+use crate::process::{Finished, Run};
 use portcullis::{CallError, CallResult, RequestContext, Tool};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -93,16 +93,16 @@ pub(super) async fn call(cx: RequestContext, args: Arguments) -> Result<CallResu
     let (c, i, w) = (count.to_string(), interval.to_string(), timeout.to_string());
     let words = ["-n", "-c", &c, "-i", &i, "-W", &w, "--", host];
     let wait = Duration::from_secs_f64(f64::from(count) * interval + f64::from(timeout)) + LOOKUP_WAIT;
-    let run = Run { program: "ping", args: &words, wait, stdout_bytes_max: OUTPUT_BYTES_MAX };
+    let run = Run { program: "ping", args: &words, wait, stdout_bytes_max: OUTPUT_BYTES_MAX, ..Run::default() };
     let mut last = 0;
-    let finished = run.finish(|line| {
+    let mut told = |line: &str| {
         // A reply that comes twice or late must not make progress fall.
         if let Some(n) = reply(line).filter(|n| (last + 1..=count).contains(n)) {
             last = n;
             cx.progress(f64::from(n), Some(f64::from(count)), Some(line));
         }
-    });
-    let finished = finished.await.map_err(|error| CallError::new(with_remedy(&error.to_string())))?;
+    };
+    let finished = run.finish(&mut told).await.map_err(|error| CallError::new(with_remedy(&error.to_string())))?;
     read(&finished).map(CallResult::structured).map_err(CallError::new)
 }
 
@@ -188,7 +188,12 @@ mod tests {
     use std::process::ExitStatus;
 
     fn finished(code: i32, stdout: &str, stderr: &str) -> Finished {
-        Finished { status: ExitStatus::from_raw(code << 8), stdout: stdout.into(), stderr: stderr.into() }
+        Finished {
+            status: ExitStatus::from_raw(code << 8),
+            stdout: stdout.into(),
+            stdout_bytes: 0,
+            stderr: stderr.into(),
+        }
     }
 
     #[test]

@@ -3,9 +3,9 @@
 //! Understands the words of the three that are common: Linux's own (Butskoy's), BusyBox's, inetutils'. A hop that
 //! does not answer is an answer. The usual one sends UDP and needs no right; BusyBox's opens a raw socket and does.
 
-use super::process::{Finished, Run};
 use super::shape::{Arguments, Call, Shape, object};
 use super::{checked, ping_host};
+use crate::process::{Finished, Run};
 use portcullis::{CallError, CallResult};
 use serde_json::{Map, Value};
 use std::net::IpAddr;
@@ -43,15 +43,15 @@ async fn trace(call: Call) -> Result<Map<String, Value>, String> {
     // BusyBox sends one probe after the other; its worst case is that of all.
     let probes = call.args.number("probes").unwrap_or(1);
     let wait = Duration::from_secs((hops * probes * PROBE_WAIT.1).into()) + ping_host::LOOKUP_WAIT;
-    let run = Run { program: "traceroute", args: &words, wait, stdout_bytes_max: OUTPUT_BYTES_MAX };
+    let run = Run { program: "traceroute", args: &words, wait, stdout_bytes_max: OUTPUT_BYTES_MAX, ..Run::default() };
     let mut last = 0;
-    let finished = run.finish(|line| {
+    let mut told = |line: &str| {
         if let Some(n) = hop(line).map(|(n, _)| n).filter(|n| (last + 1..=hops).contains(n)) {
             last = n;
             call.cx.progress(f64::from(n), Some(f64::from(hops)), Some(line.trim()));
         }
-    });
-    let finished = finished.await.map_err(|error| with_remedy(&error.to_string()))?;
+    };
+    let finished = run.finish(&mut told).await.map_err(|error| with_remedy(&error.to_string()))?;
     read(&finished)
 }
 
@@ -143,7 +143,12 @@ mod tests {
     use std::process::ExitStatus;
 
     fn finished(code: i32, stdout: &str, stderr: &str) -> Finished {
-        Finished { status: ExitStatus::from_raw(code << 8), stdout: stdout.into(), stderr: stderr.into() }
+        Finished {
+            status: ExitStatus::from_raw(code << 8),
+            stdout: stdout.into(),
+            stdout_bytes: 0,
+            stderr: stderr.into(),
+        }
     }
 
     #[test]

@@ -1,13 +1,15 @@
 //! One child process of a tool: started without a shell, bounded, and gone when its call is gone.
 //!
-//! Decided here: a child gets an absolute path, an empty environment, no stdin, and a process group of its
-//! own; its output is read up to a size, its life is bounded by a deadline. However the call ends, by an
+//! Decided here: a child gets an absolute path, an environment of what is said and no more, no stdin, and a process
+//! group of its own; its output is read up to a size, its life is bounded by a deadline, its memory by a limit. However the call ends, by an
 //! answer, an error, the deadline or because the future was dropped (a cancel), no process of the group
 //! stays: the deadline asks first (TERM, then KILL), a drop cannot wait and kills at once. Reaping is left to
 //! the `async-process` thread that `smol` starts with the first child, so that no zombie stays either.
-//! What is not here: limits on the child's memory, and anything that writes to a child.
+//! The limit on memory is set right after the start, by the system call that does it from outside: to set it before
+//! would need a shell, a helper or `unsafe`. What a child takes in its first moments is under it all the same, as
+//! soon as it wants more. What is not here: anything that writes to a child.
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process_group, prlimit};
 use smol::future;
 use smol::io::{AsyncRead, AsyncReadExt};
 use smol::process::{Child, Command};
@@ -30,14 +32,37 @@ const TERM_WAIT: Duration = Duration::from_millis(200);
 
 /// A command to run.
 pub(crate) struct Run<'a> {
-    /// Its name, without a directory.
+    /// Its name, or its path from the root.
     pub(crate) program: &'a str,
     /// Its arguments; what came from a client has been checked.
     pub(crate) args: &'a [&'a str],
+    /// Its environment, besides `LC_ALL=C`.
+    pub(crate) env: &'a [(String, String)],
     /// How long it may take.
     pub(crate) wait: Duration,
-    /// How much of its stdout is read; a command that prints more is ended.
+    /// How long it may take to end when it was asked to (TERM), before it is made to (KILL).
+    pub(crate) kill_after: Duration,
+    /// How much of its stdout is kept; a command that prints more is ended.
     pub(crate) stdout_bytes_max: usize,
+    /// What it prints beyond that is read and thrown away instead.
+    pub(crate) truncates: bool,
+    /// How much memory it may have, in bytes of addresses.
+    pub(crate) address_space: Option<u64>,
+}
+
+impl Default for Run<'_> {
+    fn default() -> Self {
+        Run {
+            program: "",
+            args: &[],
+            env: &[],
+            wait: Duration::ZERO,
+            kill_after: TERM_WAIT,
+            stdout_bytes_max: 0,
+            truncates: false,
+            address_space: None,
+        }
+    }
 }
 
 /// What a command left behind.
@@ -45,8 +70,10 @@ pub(crate) struct Run<'a> {
 pub(crate) struct Finished {
     /// How it ended.
     pub(crate) status: ExitStatus,
-    /// What it printed.
+    /// What it printed, as far as it was kept.
     pub(crate) stdout: String,
+    /// How much it printed, in bytes.
+    pub(crate) stdout_bytes: usize,
     /// The end of what it complained about.
     pub(crate) stderr: String,
 }
@@ -67,6 +94,9 @@ pub(crate) enum RunError {
 impl fmt::Display for RunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            RunError::Missing(program) if program.starts_with('/') => {
+                write!(f, "`{program}` is not there, or is no program: install it, or name its place")
+            }
             RunError::Missing(program) => {
                 write!(f, "`{program}` was not found in {} or $PATH", DIRECTORIES.join(", "))
             }
@@ -91,16 +121,22 @@ impl Run<'_> {
     ///
     /// # Errors
     /// See [`RunError`]. A command that ran and failed is no error here: ask its status.
-    pub(crate) async fn finish(self, line: impl FnMut(&str)) -> Result<Finished, RunError> {
+    pub(crate) async fn finish(self, line: &mut dyn FnMut(&str)) -> Result<Finished, RunError> {
         let fault = |error| RunError::Start(self.program.to_owned(), error);
         let path = find(self.program).ok_or_else(|| RunError::Missing(self.program.to_owned()))?;
         let mut command = std::process::Command::new(path);
         command.args(self.args).env_clear().env("LC_ALL", "C").current_dir("/").process_group(0);
+        for (name, value) in self.env {
+            command.env(name, value);
+        }
         let mut command = Command::from(command);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = Group::new(command.spawn().map_err(fault)?);
-
-        let ended = future::or(async { Some(child.read(self.stdout_bytes_max, line).await) }, async {
+        if let Some(bytes) = self.address_space {
+            child.limit(bytes).map_err(fault)?;
+        }
+        let keep = Keep { bytes_max: self.stdout_bytes_max, truncates: self.truncates };
+        let ended = future::or(async { Some(child.read(keep, line).await) }, async {
             smol::Timer::after(self.wait).await;
             None
         });
@@ -109,11 +145,18 @@ impl Run<'_> {
             Some(Err(Stop::TooMuch)) => Err(RunError::Long(self.program.to_owned(), self.stdout_bytes_max)),
             Some(Err(Stop::Io(error))) => Err(fault(error)),
             None => {
-                child.end().await;
+                child.end(self.kill_after).await;
                 Err(RunError::Late(self.program.to_owned(), self.wait))
             }
         }
     }
+}
+
+/// How much of an output is kept, and what happens to the rest.
+#[derive(Clone, Copy)]
+struct Keep {
+    bytes_max: usize,
+    truncates: bool,
 }
 
 /// Why reading ended early.
@@ -141,22 +184,32 @@ impl Group {
         Group { child, group }
     }
 
+    /// Bounds the memory of the child, and of those that it starts from now on.
+    fn limit(&self, bytes: u64) -> io::Result<()> {
+        let limit = Rlimit { current: Some(bytes), maximum: Some(bytes) };
+        match prlimit(self.group, Resource::As, limit) {
+            // It has gone already.
+            Ok(_) | Err(rustix::io::Errno::SRCH) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Reads both outputs and waits for the end.
-    async fn read(&mut self, stdout_bytes_max: usize, line: impl FnMut(&str)) -> Result<Finished, Stop> {
+    async fn read(&mut self, keep: Keep, line: &mut dyn FnMut(&str)) -> Result<Finished, Stop> {
         let (stdout, stderr) = (self.child.stdout.take(), self.child.stderr.take());
-        let (stdout, stderr) = future::try_zip(lines(stdout, stdout_bytes_max, line), tail(stderr)).await?;
+        let ((stdout, stdout_bytes), stderr) = future::try_zip(lines(stdout, keep, line), tail(stderr)).await?;
         let status = self.child.status().await?;
         self.group = None;
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        Ok(Finished { status, stdout: text(stdout), stderr: text(stderr) })
+        Ok(Finished { status, stdout: text(stdout), stdout_bytes, stderr: text(stderr) })
     }
 
     /// Asks the group to end, and makes it.
-    async fn end(&mut self) {
+    async fn end(&mut self, kill_after: Duration) {
         self.signal(Signal::TERM);
         let ended = async { self.child.status().await.is_ok() };
         let late = async {
-            smol::Timer::after(TERM_WAIT).await;
+            smol::Timer::after(kill_after).await;
             false
         };
         future::or(ended, late).await;
@@ -179,24 +232,25 @@ impl Drop for Group {
     }
 }
 
-/// Reads to the end and shows each line; more than `bytes_max` is an error.
+/// Reads to the end and shows each line: what is kept, and how much there was. A line that is cut is not shown.
 async fn lines(
     from: Option<impl AsyncRead + Unpin>,
-    bytes_max: usize,
-    mut line: impl FnMut(&str),
-) -> Result<Vec<u8>, Stop> {
-    let (mut all, mut shown, mut chunk) = (Vec::new(), 0, vec![0; 4096]);
-    let Some(mut from) = from else { return Ok(all) };
+    keep: Keep,
+    line: &mut dyn FnMut(&str),
+) -> Result<(Vec<u8>, usize), Stop> {
+    let (mut all, mut shown, mut chunk, mut total) = (Vec::new(), 0, vec![0; 4096], 0);
+    let Some(mut from) = from else { return Ok((all, total)) };
     loop {
         let n = from.read(&mut chunk).await?;
         if n == 0 {
-            return Ok(all);
+            return Ok((all, total));
         }
-        if all.len() + n > bytes_max {
+        total += n;
+        if total > keep.bytes_max && !keep.truncates {
             return Err(Stop::TooMuch);
         }
         let mut looked = all.len();
-        all.extend_from_slice(&chunk[..n]);
+        all.extend_from_slice(&chunk[..n.min(keep.bytes_max - looked)]);
         while let Some(end) = all[looked..].iter().position(|b| *b == b'\n') {
             line(String::from_utf8_lossy(&all[shown..looked + end]).trim_end());
             looked += end + 1;
@@ -219,8 +273,11 @@ async fn tail(from: Option<impl AsyncRead + Unpin>) -> Result<Vec<u8>, Stop> {
     }
 }
 
-/// The absolute path of a command. A relative directory in `PATH` would depend on where we were started.
+/// The absolute path of a command, if it can be run. A relative directory in `PATH` would depend on where we were started.
 pub(crate) fn find(program: &str) -> Option<PathBuf> {
+    if program.starts_with('/') {
+        return Some(PathBuf::from(program)).filter(|file| runs(file));
+    }
     let path = std::env::var_os("PATH").unwrap_or_default();
     let usual = DIRECTORIES.iter().map(PathBuf::from);
     let others = std::env::split_paths(&path).filter(|directory| directory.is_absolute());
@@ -232,6 +289,9 @@ fn runs(file: &Path) -> bool {
 }
 
 #[cfg(test)]
+pub(crate) use tests::is_gone;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use std::time::Instant;
@@ -239,8 +299,14 @@ mod tests {
     fn sh(script: &str, wait_ms: u64, stdout_bytes_max: usize) -> (Result<Finished, RunError>, Vec<String>) {
         let mut seen = Vec::new();
         let args = ["-c", script];
-        let run = Run { program: "sh", args: &args, wait: Duration::from_millis(wait_ms), stdout_bytes_max };
-        let result = smol::block_on(run.finish(|line| seen.push(line.to_owned())));
+        let run = Run {
+            program: "sh",
+            args: &args,
+            wait: Duration::from_millis(wait_ms),
+            stdout_bytes_max,
+            ..Run::default()
+        };
+        let result = smol::block_on(run.finish(&mut |line| seen.push(line.to_owned())));
         (result, seen)
     }
 
@@ -254,7 +320,7 @@ mod tests {
     }
 
     /// A kill is asynchronous; how long until it is seen is the kernel's choice, and not what is tested.
-    fn is_gone(mark: &str) -> bool {
+    pub(crate) fn is_gone(mark: &str) -> bool {
         let start = Instant::now();
         while lives(mark) {
             if start.elapsed() > Duration::from_secs(10) {
@@ -302,11 +368,12 @@ mod tests {
     #[test]
     fn a_dropped_run_leaves_no_process_and_no_zombie() {
         let args = ["-c", "echo up; sleep 98762 & sleep 98762"];
-        let run = Run { program: "sh", args: &args, wait: Duration::from_secs(60), stdout_bytes_max: 100 };
+        let run =
+            Run { program: "sh", args: &args, wait: Duration::from_secs(60), stdout_bytes_max: 100, ..Run::default() };
         let (up, is_up) = async_channel::bounded(1);
         smol::block_on(future::or(
             async {
-                let _ = run.finish(|_| assert!(up.try_send(()).is_ok())).await;
+                let _ = run.finish(&mut |_| assert!(up.try_send(()).is_ok())).await;
             },
             async {
                 let _ = is_up.recv().await;
@@ -333,8 +400,8 @@ mod tests {
 
     #[test]
     fn a_command_that_is_not_there_is_named() {
-        let run = Run { program: "no-such-command", args: &[], wait: Duration::from_secs(1), stdout_bytes_max: 1 };
-        let why = smol::block_on(run.finish(|_| ())).unwrap_err().to_string();
+        let run = Run { program: "no-such-command", wait: Duration::from_secs(1), ..Run::default() };
+        let why = smol::block_on(run.finish(&mut |_| ())).unwrap_err().to_string();
         assert!(why.starts_with("`no-such-command` was not found in /usr/sbin"), "{why}");
         assert!(find("sh").is_some_and(|path| path.is_absolute()));
     }
