@@ -1,24 +1,25 @@
 //! One child process of a tool: started without a shell, bounded, and gone when its call is gone.
 //!
-//! Decided here: a child gets an absolute path, an environment of what is said and no more, no stdin, and a process
-//! group of its own; its output is read up to a size, its life is bounded by a deadline, its memory by a limit. However the call ends, by an
-//! answer, an error, the deadline or because the future was dropped (a cancel), no process of the group
-//! stays: the deadline asks first (TERM, then KILL), a drop cannot wait and kills at once. Reaping is left to
-//! the `async-process` thread that `smol` starts with the first child, so that no zombie stays either.
-//! The limit on memory is set right after the start, by the system call that does it from outside: to set it before
-//! would need a shell, a helper or `unsafe`. What a child takes in its first moments is under it all the same, as
-//! soon as it wants more. What is not here: anything that writes to a child.
+//! Decided here: a child gets an absolute path, an empty environment, no stdin, a process group of its own and a
+//! bound on its memory; its output is read up to a size, its life is bounded by a deadline. However the call ends, by
+//! an answer, an error, the deadline or because the future was dropped (a cancel), no process of the group stays:
+//! the deadline asks first (TERM, then KILL), everything else kills at once. The leader is reaped only after its
+//! group was killed: until then the group's number is nobody else's. A killed child of a dropped call is awaited by a
+//! thread that ends with it, so that no zombie stays and the loop waits for nobody.
+//! What is not here: anything that writes to a child.
 
-use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process_group, prlimit};
+use async_io::{Async, Timer};
+use rustix::process::{
+    Pid, Resource, Rlimit, Signal, WaitId, WaitIdOptions, getrlimit, kill_process_group, prlimit, waitid,
+};
 use smol::future;
-use smol::io::{AsyncRead, AsyncReadExt};
-use smol::process::{Child, Command};
 use std::fmt;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 /// Where a command is looked for first: what the system installed, before what somebody put into `PATH`.
@@ -27,12 +28,10 @@ const DIRECTORIES: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 /// Bytes of stderr that are kept, its end: the last lines say what went wrong.
 const STDERR_BYTES_MAX: usize = 2048;
 
-/// Between the question to end and the end. A child that only reads needs no time to clean up.
-const TERM_WAIT: Duration = Duration::from_millis(200);
-
 /// A command to run.
+#[derive(Clone, Copy)]
 pub(crate) struct Run<'a> {
-    /// Its name, or its path from the root.
+    /// Its name, or its absolute path.
     pub(crate) program: &'a str,
     /// Its arguments; what came from a client has been checked.
     pub(crate) args: &'a [&'a str],
@@ -40,27 +39,31 @@ pub(crate) struct Run<'a> {
     pub(crate) env: &'a [(String, String)],
     /// How long it may take.
     pub(crate) wait: Duration,
-    /// How long it may take to end when it was asked to (TERM), before it is made to (KILL).
+    /// Between the question to end and the end.
     pub(crate) kill_after: Duration,
-    /// How much of its stdout is kept; a command that prints more is ended.
+    /// How much of its stdout is kept.
     pub(crate) stdout_bytes_max: usize,
-    /// What it prints beyond that is read and thrown away instead.
+    /// Whether what it prints beyond that is left out; else it is ended, and that is an error.
     pub(crate) truncates: bool,
-    /// How much memory it may have, in bytes of addresses.
+    /// The most memory (address space, in bytes) that each of its processes may have.
     pub(crate) address_space: Option<u64>,
 }
 
 impl Default for Run<'_> {
+    /// What a command gets that only looks.
     fn default() -> Self {
         Run {
             program: "",
             args: &[],
             env: &[],
-            wait: Duration::ZERO,
-            kill_after: TERM_WAIT,
-            stdout_bytes_max: 0,
+            wait: Duration::from_secs(20),
+            // A child that only reads needs no time to clean up.
+            kill_after: Duration::from_millis(200),
+            stdout_bytes_max: 1 << 20,
             truncates: false,
-            address_space: None,
+            // `nft -j` of a set of 200,000 addresses takes 268 MB, of its name alone 5: the former must not take the box
+            // down. Much of an address space is never touched, hence not less.
+            address_space: Some(128 << 20),
         }
     }
 }
@@ -70,9 +73,10 @@ impl Default for Run<'_> {
 pub(crate) struct Finished {
     /// How it ended.
     pub(crate) status: ExitStatus,
-    /// What it printed, as far as it was kept.
+    /// What it printed, up to the bound.
     pub(crate) stdout: String,
-    /// How much it printed, in bytes.
+    /// How many bytes it printed in all.
+    #[cfg_attr(not(feature = "config"), expect(dead_code, reason = "only declared tools cut what they show"))]
     pub(crate) stdout_bytes: usize,
     /// The end of what it complained about.
     pub(crate) stderr: String,
@@ -124,156 +128,167 @@ impl Run<'_> {
     pub(crate) async fn finish(self, line: &mut dyn FnMut(&str)) -> Result<Finished, RunError> {
         let fault = |error| RunError::Start(self.program.to_owned(), error);
         let path = find(self.program).ok_or_else(|| RunError::Missing(self.program.to_owned()))?;
-        let mut command = std::process::Command::new(path);
+        let (mut group, stdout, stderr) = self.start(&path).map_err(fault)?;
+        let (mut printed, mut complaint) =
+            (Printed { text: Vec::new(), bytes: 0, shown: 0, bytes_max: self.stdout_bytes_max }, Vec::new());
+        let ended = async {
+            let mut note = |bytes: &[u8]| printed.take(bytes, line) || self.truncates;
+            let mut complain = |bytes: &[u8]| {
+                complaint.extend_from_slice(bytes);
+                complaint.drain(..complaint.len().saturating_sub(STDERR_BYTES_MAX));
+                true
+            };
+            future::try_zip(drain(stdout, &mut note), drain(stderr, &mut complain)).await?;
+            group.exited().await;
+            Ok(())
+        };
+        let late = async {
+            Timer::after(self.wait).await;
+            Err(Stop::Late)
+        };
+        match future::or(ended, late).await {
+            Ok(()) => {}
+            Err(Stop::Io(error)) => return Err(fault(error)),
+            Err(Stop::TooMuch) => return Err(RunError::Long(self.program.to_owned(), self.stdout_bytes_max)),
+            Err(Stop::Late) => {
+                group.end(self.kill_after).await;
+                return Err(RunError::Late(self.program.to_owned(), self.wait));
+            }
+        }
+        let status = group.reap().map_err(fault)?;
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        Ok(Finished { status, stdout_bytes: printed.bytes, stdout: text(printed.text), stderr: text(complaint) })
+    }
+
+    /// Starts it: the group, and where its outputs are read.
+    fn start(&self, path: &Path) -> io::Result<(Group, OwnedFd, OwnedFd)> {
+        let mut command = Command::new(path);
         command.args(self.args).env_clear().env("LC_ALL", "C").current_dir("/").process_group(0);
         for (name, value) in self.env {
             command.env(name, value);
         }
-        let mut command = Command::from(command);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = Group::new(command.spawn().map_err(fault)?);
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        let piped = "a child whose output was to be piped has a pipe";
+        let (stdout, stderr) = (child.stdout.take().expect(piped), child.stderr.take().expect(piped));
+        let group = Group { id: Pid::from_child(&child), child: Some(child) };
         if let Some(bytes) = self.address_space {
-            child.limit(bytes).map_err(fault)?;
+            group.limit(bytes);
         }
-        let keep = Keep { bytes_max: self.stdout_bytes_max, truncates: self.truncates };
-        let ended = future::or(async { Some(child.read(keep, line).await) }, async {
-            smol::Timer::after(self.wait).await;
-            None
-        });
-        match ended.await {
-            Some(Ok(finished)) => Ok(finished),
-            Some(Err(Stop::TooMuch)) => Err(RunError::Long(self.program.to_owned(), self.stdout_bytes_max)),
-            Some(Err(Stop::Io(error))) => Err(fault(error)),
-            None => {
-                child.end(self.kill_after).await;
-                Err(RunError::Late(self.program.to_owned(), self.wait))
-            }
-        }
+        Ok((group, stdout.into(), stderr.into()))
     }
 }
 
-/// How much of an output is kept, and what happens to the rest.
-#[derive(Clone, Copy)]
-struct Keep {
+/// What a child has printed so far.
+struct Printed {
+    text: Vec<u8>,
+    bytes: usize,
+    /// Up to where lines have been shown.
+    shown: usize,
     bytes_max: usize,
-    truncates: bool,
+}
+
+impl Printed {
+    /// Keeps what fits and shows each line that is whole; false once something did not fit.
+    fn take(&mut self, bytes: &[u8], line: &mut dyn FnMut(&str)) -> bool {
+        let mut looked = self.text.len();
+        let fits = bytes.len().min(self.bytes_max - looked);
+        self.text.extend_from_slice(&bytes[..fits]);
+        self.bytes += bytes.len();
+        while let Some(end) = self.text[looked..].iter().position(|byte| *byte == b'\n') {
+            line(String::from_utf8_lossy(&self.text[self.shown..looked + end]).trim_end());
+            looked += end + 1;
+            self.shown = looked;
+        }
+        fits == bytes.len()
+    }
 }
 
 /// Why reading ended early.
 enum Stop {
     TooMuch,
+    Late,
     Io(io::Error),
 }
 
-impl From<io::Error> for Stop {
-    fn from(error: io::Error) -> Stop {
-        Stop::Io(error)
+/// Reads to the end, unless `take` says that it was too much.
+async fn drain(from: OwnedFd, take: &mut dyn FnMut(&[u8]) -> bool) -> Result<(), Stop> {
+    let from = Async::new(from).map_err(Stop::Io)?;
+    let mut chunk = vec![0; 4096];
+    loop {
+        match from.read_with(|fd| Ok(rustix::io::read(fd, &mut chunk[..])?)).await.map_err(Stop::Io)? {
+            0 => return Ok(()),
+            n if !take(&chunk[..n]) => return Err(Stop::TooMuch),
+            _ => {}
+        }
     }
 }
 
 /// A child and everything it started. Dropped while it runs, it is killed.
 struct Group {
-    child: Child,
-    /// The group, until the child was reaped: then its number may be somebody else's.
-    group: Option<Pid>,
+    id: Pid,
+    /// None once it was reaped.
+    child: Option<Child>,
 }
 
 impl Group {
-    fn new(child: Child) -> Group {
-        let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-        Group { child, group }
-    }
-
-    /// Bounds the memory of the child, and of those that it starts from now on.
-    fn limit(&self, bytes: u64) -> io::Result<()> {
-        let limit = Rlimit { current: Some(bytes), maximum: Some(bytes) };
-        match prlimit(self.group, Resource::As, limit) {
-            // It has gone already.
-            Ok(_) | Err(rustix::io::Errno::SRCH) => Ok(()),
-            Err(error) => Err(error.into()),
+    /// Bounds its memory. It has begun to run already, but has no more than its libraries yet.
+    fn limit(&self, bytes: u64) {
+        let maximum = getrlimit(Resource::As).maximum;
+        let bytes = maximum.map_or(bytes, |most| most.min(bytes));
+        // Not permitted for one that has more rights than we have, such as a ping with a capability of its own.
+        if let Err(error) = prlimit(Some(self.id), Resource::As, Rlimit { current: Some(bytes), maximum: Some(bytes) })
+        {
+            log::debug!("the memory of child {} is not bounded: {error}", self.id.as_raw_nonzero());
         }
     }
 
-    /// Reads both outputs and waits for the end.
-    async fn read(&mut self, keep: Keep, line: &mut dyn FnMut(&str)) -> Result<Finished, Stop> {
-        let (stdout, stderr) = (self.child.stdout.take(), self.child.stderr.take());
-        let ((stdout, stdout_bytes), stderr) = future::try_zip(lines(stdout, keep, line), tail(stderr)).await?;
-        let status = self.child.status().await?;
-        self.group = None;
-        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        Ok(Finished { status, stdout: text(stdout), stdout_bytes, stderr: text(stderr) })
+    /// Waits until the leader has ended. Asked again and again: its outputs are closed, so that it mostly has.
+    async fn exited(&self) {
+        let has_not = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        let mut pause = Duration::from_millis(1);
+        while let Ok(None) = waitid(WaitId::Pid(self.id), has_not) {
+            Timer::after(pause).await;
+            pause = (pause * 2).min(Duration::from_millis(50));
+        }
     }
 
-    /// Asks the group to end, and makes it.
-    async fn end(&mut self, kill_after: Duration) {
-        self.signal(Signal::TERM);
-        let ended = async { self.child.status().await.is_ok() };
-        let late = async {
-            smol::Timer::after(kill_after).await;
-            false
-        };
-        future::or(ended, late).await;
-        // Also if the leader has gone: while one of its group lives, the number is nobody else's.
+    /// Ends what is left of the group, and says how its leader ended, which it has.
+    fn reap(&mut self) -> io::Result<ExitStatus> {
         self.signal(Signal::KILL);
-        self.group = None;
+        match self.child.take() {
+            Some(mut child) => child.wait(),
+            None => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    /// Asks the group to end; what has not by then is killed when this is dropped.
+    async fn end(&self, kill_after: Duration) {
+        self.signal(Signal::TERM);
+        let late = async {
+            Timer::after(kill_after).await;
+        };
+        future::or(self.exited(), late).await;
     }
 
     fn signal(&self, signal: Signal) {
-        if let Some(group) = self.group {
-            // It fails if all have gone, which is what is wanted.
-            let _ = kill_process_group(group, signal);
-        }
+        // It fails if all have gone, which is what is wanted.
+        let _ = kill_process_group(self.id, signal);
     }
 }
 
 impl Drop for Group {
     fn drop(&mut self) {
+        let Some(mut child) = self.child.take() else { return };
         self.signal(Signal::KILL);
+        if !matches!(child.try_wait(), Ok(None)) {
+            return;
+        }
+        // A kill takes its time. Without a thread it stays a zombie until we end, which is better than to wait here.
+        let _ = std::thread::Builder::new().stack_size(64 * 1024).spawn(move || child.wait());
     }
 }
 
-/// Reads to the end and shows each line: what is kept, and how much there was. A line that is cut is not shown.
-async fn lines(
-    from: Option<impl AsyncRead + Unpin>,
-    keep: Keep,
-    line: &mut dyn FnMut(&str),
-) -> Result<(Vec<u8>, usize), Stop> {
-    let (mut all, mut shown, mut chunk, mut total) = (Vec::new(), 0, vec![0; 4096], 0);
-    let Some(mut from) = from else { return Ok((all, total)) };
-    loop {
-        let n = from.read(&mut chunk).await?;
-        if n == 0 {
-            return Ok((all, total));
-        }
-        total += n;
-        if total > keep.bytes_max && !keep.truncates {
-            return Err(Stop::TooMuch);
-        }
-        let mut looked = all.len();
-        all.extend_from_slice(&chunk[..n.min(keep.bytes_max - looked)]);
-        while let Some(end) = all[looked..].iter().position(|b| *b == b'\n') {
-            line(String::from_utf8_lossy(&all[shown..looked + end]).trim_end());
-            looked += end + 1;
-            shown = looked;
-        }
-    }
-}
-
-/// Reads to the end and keeps the last [`STDERR_BYTES_MAX`] bytes.
-async fn tail(from: Option<impl AsyncRead + Unpin>) -> Result<Vec<u8>, Stop> {
-    let (mut kept, mut chunk) = (Vec::new(), vec![0; 1024]);
-    let Some(mut from) = from else { return Ok(kept) };
-    loop {
-        let n = from.read(&mut chunk).await?;
-        if n == 0 {
-            return Ok(kept);
-        }
-        kept.extend_from_slice(&chunk[..n]);
-        kept.drain(..kept.len().saturating_sub(STDERR_BYTES_MAX));
-    }
-}
-
-/// The absolute path of a command, if it can be run. A relative directory in `PATH` would depend on where we were started.
+/// The absolute path of a command. A relative directory in `PATH` would depend on where we were started.
 pub(crate) fn find(program: &str) -> Option<PathBuf> {
     if program.starts_with('/') {
         return Some(PathBuf::from(program)).filter(|file| runs(file));
@@ -404,5 +419,21 @@ mod tests {
         let why = smol::block_on(run.finish(&mut |_| ())).unwrap_err().to_string();
         assert!(why.starts_with("`no-such-command` was not found in /usr/sbin"), "{why}");
         assert!(find("sh").is_some_and(|path| path.is_absolute()));
+    }
+
+    #[test]
+    fn a_child_that_wants_too_much_memory_does_not_get_it() {
+        // `dd` allocates one block, and says that it cannot.
+        let args = ["if=/dev/zero", "of=/dev/null", "bs=512M", "count=1"];
+        let run = Run { program: "dd", args: &args, ..Run::default() };
+        let finished = smol::block_on(run.finish(&mut |_| ())).unwrap();
+        assert!(!finished.status.success() && finished.stderr.contains("memory"), "{finished:?}");
+    }
+
+    #[test]
+    fn what_a_command_leaves_behind_goes_with_it() {
+        let (result, _) = sh("sleep 98763 >/dev/null 2>&1 </dev/null & echo done", 10_000, 100);
+        assert_eq!(result.unwrap().stdout, "done\n");
+        assert!(is_gone("98763"));
     }
 }
