@@ -303,7 +303,7 @@ fn runs(file: &Path) -> bool {
     std::fs::metadata(file).is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "config"))]
 pub(crate) use tests::is_gone;
 
 #[cfg(test)]
