@@ -8,7 +8,6 @@
 use super::shape::{Arguments, Shape, object};
 use portcullis::{CallError, CallResult};
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::time::SystemTime;
@@ -56,7 +55,7 @@ enum Format {
 }
 
 /// A lease as its line has it; what is not known is empty.
-#[derive(Clone, Default)]
+#[derive(Default)]
 struct Lease<'a> {
     address: &'a str,
     mac: &'a str,
@@ -66,6 +65,32 @@ struct Lease<'a> {
     interface: &'a str,
     /// Unix time in seconds.
     expires: Option<u64>,
+    /// Not given back, and not told anew further down.
+    is_last: bool,
+}
+
+/// The leases of one file.
+#[derive(Default)]
+struct Leases<'a> {
+    all: Vec<Lease<'a>>,
+    /// Where the last of an address is. (A map of this type is in the program already; one more is 4 KiB.)
+    last: Map<String, Value>,
+}
+
+impl<'a> Leases<'a> {
+    /// Notes an entry, which is in place of those of its address above it.
+    fn add(&mut self, mut lease: Lease<'a>, is_used: bool) {
+        let fields = [lease.address, lease.mac, lease.hostname, lease.client_id, lease.interface];
+        if fields.iter().any(|field| field.len() > FIELD_BYTES_MAX) {
+            return;
+        }
+        let before = self.last.insert(lease.address.into(), self.all.len().into()).and_then(|at| at.as_u64());
+        if let Some(before) = before.and_then(|at| self.all.get_mut(at as usize)) {
+            before.is_last = false;
+        }
+        lease.is_last = is_used;
+        self.all.push(lease);
+    }
 }
 
 fn now() -> u64 {
@@ -78,8 +103,8 @@ fn look(args: &Arguments, files: &[(&str, Format)], now: u64) -> Result<Map<Stri
         match texts(path, *format) {
             Ok(None) => {}
             Ok(Some(text)) => {
-                for lease in leases(*format, &text, now) {
-                    rows.push(&mut || row(&lease, path, now));
+                for lease in leases(*format, &text).iter().filter(|lease| holds(lease, *format, now)) {
+                    rows.push(&mut || row(lease, path, now));
                 }
                 read.push(Value::from(*path));
             }
@@ -135,6 +160,16 @@ fn text(path: &str) -> Result<Option<String>, String> {
     Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
 }
 
+/// Whether somebody has the address now. dnsmasq and odhcpd strike out by their own clock what has run out.
+fn holds(lease: &Lease<'_>, format: Format, now: u64) -> bool {
+    let is_late = match format {
+        Format::Dnsmasq => false,
+        Format::Odhcpd => lease.expires == Some(0),
+        Format::Isc | Format::Kea => lease.expires.is_some_and(|time| time <= now),
+    };
+    lease.is_last && !is_late
+}
+
 fn row(lease: &Lease<'_>, path: &str, now: u64) -> Value {
     let mut row = object(&[
         ("address", lease.address),
@@ -151,21 +186,16 @@ fn row(lease: &Lease<'_>, path: &str, now: u64) -> Value {
     Value::Object(row)
 }
 
-/// The leases that hold. A line that is none is passed over: a server may be in the middle of writing it.
-fn leases(format: Format, text: &str, now: u64) -> Vec<Lease<'_>> {
-    let fits = |lease: &Lease<'_>| {
-        [lease.address, lease.mac, lease.hostname, lease.client_id, lease.interface]
-            .iter()
-            .all(|field| field.len() <= FIELD_BYTES_MAX)
-    };
-    let mut found = match format {
-        Format::Dnsmasq => text.lines().filter_map(dnsmasq).collect(),
-        Format::Odhcpd => odhcpd(text),
-        Format::Isc => isc(text, now),
-        Format::Kea => kea(text, now),
-    };
-    found.retain(fits);
-    found
+/// The entries of a file. A line that is none is passed over: a server may be in the middle of writing it.
+fn leases(format: Format, text: &str) -> Vec<Lease<'_>> {
+    let mut leases = Leases::default();
+    match format {
+        Format::Dnsmasq => text.lines().filter_map(dnsmasq).for_each(|lease| leases.add(lease, true)),
+        Format::Odhcpd => text.lines().for_each(|line| odhcpd(&mut leases, line)),
+        Format::Isc => isc(&mut leases, text),
+        Format::Kea => kea(&mut leases, text),
+    }
+    leases.all
 }
 
 /// `1795457287 7a:31:ed:e4:29:e3 192.0.2.114 laptop 01:7a:31:ed:e4:29:e3`; 0 is for ever, `*` is not known.
@@ -176,38 +206,30 @@ fn dnsmasq(line: &str) -> Option<Lease<'_>> {
     let (mac, address, hostname, client_id) = (words.next()?, words.next()?, words.next()?, words.next()?);
     // The leases of IPv6 have the association's number where the others have the MAC.
     let mac = if address.contains(':') { "" } else { mac };
-    Some(Lease { address, mac, hostname, client_id, expires: Some(expires).filter(|time| *time > 0), interface: "" })
+    let expires = Some(expires).filter(|time| *time > 0);
+    Some(Lease { address, mac, hostname, client_id, expires, ..Lease::default() })
 }
 
 /// `# lan 00010001… 1 laptop 1795457287 2a 128 fd00::2a/128 …`: a lease for each address; -1 is for ever.
-fn odhcpd(text: &str) -> Vec<Lease<'_>> {
-    let mut found = Vec::new();
-    for line in text.lines() {
-        let mut words = line.split_ascii_whitespace();
-        if words.next() != Some("#") {
-            continue;
-        }
-        let (Some(interface), Some(id), Some(kind), Some(hostname), Some(Ok(expires))) =
-            (words.next(), words.next(), words.next(), words.next(), words.next().map(str::parse::<i64>))
-        else {
-            continue;
-        };
-        // A name that no host may have is marked so.
-        let hostname = hostname.strip_prefix("broken\\x20").unwrap_or(hostname);
-        let hostname = if hostname == "-" { "" } else { hostname };
-        let (mac, client_id) = if kind == "ipv4" { (id, "") } else { ("", id) };
-        // The number and the length of what was given stand before the addresses.
-        for address in words.skip(2).filter(|_| expires != 0) {
-            let address = address.strip_suffix("/32").or(address.strip_suffix("/128")).unwrap_or(address);
-            found.push(Lease { address, mac, hostname, client_id, interface, expires: u64::try_from(expires).ok() });
-        }
+fn odhcpd<'a>(leases: &mut Leases<'a>, line: &'a str) {
+    let words: Vec<&str> = line.split_ascii_whitespace().collect();
+    // The number and the length of what was given stand before the addresses.
+    let ["#", interface, id, kind, hostname, expires, _, _, addresses @ ..] = &*words else { return };
+    let Ok(expires) = expires.parse::<i64>() else { return };
+    // A name that no host may have is marked so.
+    let hostname = hostname.strip_prefix("broken\\x20").unwrap_or(hostname);
+    let hostname = if hostname == "-" { "" } else { hostname };
+    let (mac, client_id) = if *kind == "ipv4" { (*id, "") } else { ("", *id) };
+    for address in addresses {
+        let address = address.strip_suffix("/32").or(address.strip_suffix("/128")).unwrap_or(address);
+        let expires = u64::try_from(expires).ok();
+        leases.add(Lease { address, mac, hostname, client_id, interface, expires, is_last: true }, true);
     }
-    found
 }
 
 /// `lease 192.0.2.10 {` and a statement a line; see dhcpd.leases(5).
-fn isc(text: &str, now: u64) -> Vec<Lease<'_>> {
-    let (mut last, mut lease, mut is_active) = (BTreeMap::new(), Lease::default(), false);
+fn isc<'a>(leases: &mut Leases<'a>, text: &'a str) {
+    let (mut lease, mut is_active) = (Lease::default(), false);
     for whole in text.lines() {
         let line = whole.trim().trim_end_matches(';');
         if let Some(address) = line.strip_prefix("lease ").and_then(|rest| rest.strip_suffix(" {")) {
@@ -223,11 +245,9 @@ fn isc(text: &str, now: u64) -> Vec<Lease<'_>> {
             lease.expires = Some(date(time).unwrap_or(0));
         } else if whole == "}" && !lease.address.is_empty() {
             // One that stands at the margin: statements may have blocks of their own.
-            let holds = is_active && lease.expires.is_none_or(|time| time > now);
-            last.insert(lease.address, Some(std::mem::take(&mut lease)).filter(|_| holds));
+            leases.add(std::mem::take(&mut lease), is_active);
         }
     }
-    last.into_values().flatten().collect()
 }
 
 /// `4 2023/11/30 12:00:00` in UTC (a weekday first), or `epoch 1701345600; # …`.
@@ -249,8 +269,8 @@ fn date(text: &str) -> Option<u64> {
 }
 
 /// A table with a heading (Kea's administrator manual, "memfile"); which columns there are depends on the version.
-fn kea(text: &str, now: u64) -> Vec<Lease<'_>> {
-    let (mut heading, mut last) = (Vec::new(), BTreeMap::new());
+fn kea<'a>(leases: &mut Leases<'a>, text: &'a str) {
+    let mut heading: Vec<&str> = Vec::new();
     for line in text.lines() {
         let fields: Vec<&str> = line.split(',').collect();
         if fields.first() == Some(&"address") {
@@ -258,29 +278,24 @@ fn kea(text: &str, now: u64) -> Vec<Lease<'_>> {
             continue;
         }
         let field = |name: &str| {
-            let column = heading.iter().position(|column| *column == name)?;
-            fields.get(column).copied()
+            let column = heading.iter().position(|column| *column == name);
+            column.and_then(|column| fields.get(column).copied()).unwrap_or_default()
         };
-        let (Some(address), Some(Ok(expires))) = (field("address"), field("expire").map(str::parse::<u64>)) else {
-            continue;
-        };
-        // The client's identifier; that of IPv6 is called so.
-        let client_id = field("client_id").or(field("duid")).unwrap_or_default();
+        let Ok(expires) = field("expire").parse::<u64>() else { continue };
+        // A lease for ever has the largest lifetime there is, one that was released has 0.
+        let lifetime = field("valid_lifetime");
         let lease = Lease {
-            address,
-            mac: field("hwaddr").unwrap_or_default(),
-            hostname: field("hostname").unwrap_or_default(),
-            client_id,
-            // A lease for ever has the largest lifetime there is.
-            expires: Some(expires).filter(|_| field("valid_lifetime") != Some("4294967295")),
-            interface: "",
+            address: field("address"),
+            mac: field("hwaddr"),
+            hostname: field("hostname"),
+            // That of IPv6 is called so.
+            client_id: if field("duid").is_empty() { field("client_id") } else { field("duid") },
+            expires: Some(expires).filter(|_| lifetime != "4294967295"),
+            ..Lease::default()
         };
-        // 0 is the state of a lease in use; one that was released has a lifetime of 0.
-        let is_used = field("state").is_none_or(|state| state == "0") && field("valid_lifetime") != Some("0");
-        let holds = is_used && lease.expires.is_none_or(|time| time > now);
-        last.insert(address, Some(lease).filter(|_| holds));
+        // 0 is the state of a lease in use, and columns that are not there are empty.
+        leases.add(lease, lifetime != "0" && matches!(field("state"), "0" | ""));
     }
-    last.into_values().flatten().collect()
 }
 
 #[cfg(test)]
@@ -292,13 +307,14 @@ mod tests {
 
     /// Address, MAC, name, identifier, interface and end of each lease, in a line.
     fn told(format: Format, text: &str) -> Vec<String> {
-        let told = leases(format, text, NOW);
+        let all = leases(format, text);
+        let told = all.iter().filter(|lease| holds(lease, format, NOW));
         let words = |lease: &Lease<'_>| {
-            let Lease { address, mac, hostname, client_id, interface, expires } = lease.clone();
+            let Lease { address, mac, hostname, client_id, interface, expires, .. } = *lease;
             let expires = expires.map_or("never".to_owned(), |time| time.to_string());
             [address, mac, hostname, client_id, interface, &expires].join("|")
         };
-        told.iter().map(words).collect()
+        told.map(words).collect()
     }
 
     #[test]
@@ -398,8 +414,8 @@ mod tests {
                     address,duid,valid_lifetime,expire,subnet_id,pref_lifetime,lease_type,iaid,prefix_len,fqdn_fwd,fqdn_rev,hostname,hwaddr,state\n\
                     2001:db8::10,00:01:00:01,3600,1800000002,1,3000,0,7,128,0,0,six,,0\n";
         let expected = [
-            "192.0.2.10|00:11:22:33:44:55|new|01:00||1800000001",
             "192.0.2.14|00:11:22:33:44:58|ever|||never",
+            "192.0.2.10|00:11:22:33:44:55|new|01:00||1800000001",
             "2001:db8::10||six|00:01:00:01||1800000002",
         ];
         assert_eq!(told(Format::Kea, text), expected);
@@ -419,12 +435,10 @@ mod tests {
         let path = |name: &str| directory.join(name).to_str().unwrap().to_owned();
         let (kea, large, none) = (path("kea.csv"), path("large"), path("none"));
         let heading = "address,hwaddr,valid_lifetime,expire,hostname\n";
-        std::fs::write(&kea, format!("{heading}192.0.2.10,a,60,1700000060,new\n")).unwrap();
-        std::fs::write(
-            format!("{kea}.2"),
-            format!("{heading}192.0.2.10,a,60,1700000060,old\n192.0.2.11,b,60,1700000060,\n"),
-        )
-        .unwrap();
+        let line = |address: &str, name: &str| format!("{address},a,60,1700000060,{name}\n");
+        std::fs::write(format!("{kea}.2"), format!("{heading}{}", line("192.0.2.10", "old"))).unwrap();
+        let journal = [heading, &line("192.0.2.10", "new"), &line("192.0.2.11", "")].concat();
+        std::fs::write(&kea, journal).unwrap();
         std::fs::write(&large, vec![b'x'; FILE_BYTES_MAX as usize + 1]).unwrap();
 
         let args = Arguments(json!({ "limit": 1 }));
