@@ -76,7 +76,7 @@ async def looks(session, transport, namespace):
     tools = {tool.name: tool for tool in (await session.list_tools()).tools}
     expected = {"system_info", "interfaces", "firewall_ruleset", "ping_host"}
     annotated = all(tool.annotations and tool.annotations.readOnlyHint for tool in tools.values())
-    prove(f"{transport}: four tools, all annotated as read-only", set(tools) == expected and annotated, sorted(tools))
+    prove(f"{transport}: the tools are there, all annotated as read-only", expected <= set(tools) and annotated, sorted(tools))
 
     result = await session.call_tool("system_info", {})
     info = result.structuredContent or {}

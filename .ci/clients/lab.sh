@@ -17,7 +17,8 @@ program=${2:-${CARGO_TARGET_DIR:-$here/../../target}/release/portcullis}
 
 # command:package
 missing=
-for pair in nft:nftables ip:iproute2 ping:iputils-ping sysctl:procps setpriv:util-linux; do
+for pair in nft:nftables ip:iproute2 ping:iputils-ping sysctl:procps setpriv:util-linux ss:iproute2 ps:procps \
+    dnsmasq:dnsmasq-base busybox:busybox dig:bind9-dnsutils traceroute:traceroute; do
     command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair##*:}"
 done
 if [ -n "$missing" ]; then
@@ -120,6 +121,12 @@ if ! ip netns exec $lan "$python" "$here/lab.py" 192.0.2.1:8080 192.0.2.1:8081 $
     tail -n 40 "$work/server.log"
     echo "--- log of the program without rights"
     tail -n 20 "$work/bare.log"
+    exit 1
+fi
+
+# Routes, names, leases: what lab_net.py starts, it ends.
+if ! ip netns exec $fw "$python" "$here/lab_net.py" "$work" $lan $wan; then
+    tail -n 20 "$work"/*.log
     exit 1
 fi
 

@@ -14,7 +14,6 @@ use std::time::SystemTime;
 
 pub(super) static DHCP_LEASES: Shape = Shape {
     name: "dhcp_leases",
-    title: "DHCP leases",
     description: "Leases of dnsmasq, odhcpd, ISC dhcpd or Kea; `expires` in Unix time, absent: never.",
     input: r#""properties":{"limit":{"type":"integer","minimum":1,"maximum":1000,"default":100}}"#,
     open_world: false,

@@ -19,12 +19,11 @@ use std::time::Duration;
 
 pub(super) static DNS_LOOKUP: Shape = Shape {
     name: "dns_lookup",
-    title: "DNS lookup",
     description: "Asks this machine's name servers, or `server`; data as `dig` prints it.",
     input: r#""required":["name"],"properties":{
         "name":{"type":"string","description":"Whole name; for PTR an address too."},
         "type":{"type":"string","enum":["A","AAAA","PTR","MX","TXT","NS","CNAME","SOA","SRV"],"default":"A"},
-        "server":{"type":"string","description":"IP address, perhaps with :port."}}"#,
+        "server":{"type":"string","description":"IP or IP:port."}}"#,
     open_world: true,
     call: |call| {
         Box::pin(async move {

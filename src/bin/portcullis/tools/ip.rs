@@ -23,7 +23,6 @@ const LIST_BYTES_MAX: usize = 4 << 20;
 
 pub(super) static INTERFACES: Shape = Shape {
     name: "interfaces",
-    title: "Network interfaces",
     description: "Network interfaces: state, MAC, MTU and addresses, as `ip -j addr` prints them.",
     input: r#""properties":{"name":{"type":"string","description":"Only this one, such as eth0."}}"#,
     open_world: false,
@@ -32,7 +31,6 @@ pub(super) static INTERFACES: Shape = Shape {
 
 pub(super) static ROUTES: Shape = Shape {
     name: "routes",
-    title: "Routes",
     description: "A routing table, as `ip -j route` prints it.",
     input: r#""properties":{
         "family":{"type":"string","enum":["inet","inet6"],"default":"inet"},
@@ -44,12 +42,11 @@ pub(super) static ROUTES: Shape = Shape {
 
 pub(super) static ROUTE_GET: Shape = Shape {
     name: "route_get",
-    title: "Route of a packet",
     description: "The route the kernel takes for one packet, as `ip -j route get` prints it.",
     input: r#""required":["address"],"properties":{
         "address":{"type":"string"},
         "source":{"type":"string","description":"Its source address."},
-        "iif":{"type":"string","description":"Interface it comes in on; absent: sent by this machine."},
+        "iif":{"type":"string","description":"Interface it comes in on."},
         "oif":{"type":"string"},
         "mark":{"type":"integer","minimum":0,"maximum":4294967295}}"#,
     open_world: false,
@@ -58,7 +55,6 @@ pub(super) static ROUTE_GET: Shape = Shape {
 
 pub(super) static NEIGHBOURS: Shape = Shape {
     name: "neighbours",
-    title: "Neighbours",
     description: "The ARP and NDP tables, as `ip -j neigh` prints them.",
     input: r#""properties":{
         "interface":{"type":"string"},

@@ -19,7 +19,6 @@ pub(super) const ROWS: usize = 100;
 /// A tool that only reads.
 pub(super) struct Shape {
     pub(super) name: &'static str,
-    pub(super) title: &'static str,
     pub(super) description: &'static str,
     /// The properties of its arguments' schema, and what else stands beside them.
     pub(super) input: &'static str,
@@ -42,7 +41,7 @@ impl Shape {
     /// Adds the tool.
     pub(super) fn register(&'static self, builder: Builder, answer_bytes_max: usize) -> Builder {
         let input = format!(r#"{{"type":"object","additionalProperties":false,{}}}"#, self.input);
-        let tool = Tool::new(self.name).title(self.title).description(self.description).input_schema(schema(&input));
+        let tool = Tool::new(self.name).description(self.description).input_schema(schema(&input));
         builder.tool(tool.read_only().open_world(self.open_world), move |cx, args: Value| {
             (self.call)(Call { cx, args: Arguments(args), answer_bytes_max })
         })

@@ -13,8 +13,7 @@ use std::net::{IpAddr, SocketAddr};
 
 pub(super) static SOCKETS: Shape = Shape {
     name: "sockets",
-    title: "Sockets",
-    description: "TCP and UDP sockets with their addresses, states and owners, named as `ss` does.",
+    description: "TCP and UDP sockets, in the words of `ss`.",
     input: r#""properties":{
         "protocol":{"type":"string","enum":["tcp","udp","all"],"default":"all"},
         "state":{"type":"string","enum":["listening","established","all"],"default":"listening"},

@@ -13,12 +13,11 @@ use std::time::Duration;
 
 pub(super) static TRACEROUTE: Shape = Shape {
     name: "traceroute",
-    title: "Trace a route",
-    description: "The hops from this machine to a host; null is a probe without an answer. Each hop is progress.",
+    description: "Hops from this machine to a host; null: a probe without an answer.",
     input: r#""required":["host"],"properties":{
-        "host":{"type":"string","description":"Name or IP address."},
+        "host":{"type":"string"},
         "hops_max":{"type":"integer","minimum":1,"maximum":64,"default":20},
-        "probes":{"type":"integer","minimum":1,"maximum":5,"default":1,"description":"Per hop."}}"#,
+        "probes":{"type":"integer","minimum":1,"maximum":5,"default":1}}"#,
     open_world: true,
     call: |call| {
         Box::pin(async move {
