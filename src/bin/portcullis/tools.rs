@@ -25,24 +25,26 @@ const LOOK_WAIT: Duration = Duration::from_secs(20);
 /// Adds every tool. What a command prints is read up to the size of the largest answer: more could not be sent.
 pub(crate) fn register(builder: Builder, limits: &Limits, _: &Handle) -> Builder {
     let answer_bytes_max = limits.result_bytes_max;
-    let instructions = "Read-only view of this machine: its interfaces, its nftables firewall, its load, and ping.";
+    let instructions =
+        "Read-only view of this machine: its network, its nftables firewall, its load; and ping, traceroute, DNS.";
     let builder = builder.title("Portcullis").instructions(instructions);
-    let builder = builder.tool(system_info::tool(), system_info::call);
-    let looks = [
-        &ip::INTERFACES,
-        &ip::ROUTES,
-        &ip::ROUTE_GET,
-        &ip::NEIGHBOURS,
-        &sockets::SOCKETS,
-        &dhcp_leases::DHCP_LEASES,
-        &dns_lookup::DNS_LOOKUP,
-        &traceroute::TRACEROUTE,
-    ];
-    let builder = looks.into_iter().fold(builder, |builder, shape| shape.register(builder, answer_bytes_max));
-    let builder =
-        builder.tool(firewall_ruleset::tool(), move |_cx, args| firewall_ruleset::call(args, answer_bytes_max));
-    builder.tool(ping_host::tool(), ping_host::call)
+    TOOLS.iter().fold(builder, |builder, shape| shape.register(builder, answer_bytes_max))
 }
+
+/// All of them, in the order in which they are listed.
+static TOOLS: [&shape::Shape; 11] = [
+    &system_info::SYSTEM_INFO,
+    &ip::INTERFACES,
+    &ip::ROUTES,
+    &ip::ROUTE_GET,
+    &ip::NEIGHBOURS,
+    &sockets::SOCKETS,
+    &dhcp_leases::DHCP_LEASES,
+    &dns_lookup::DNS_LOOKUP,
+    &traceroute::TRACEROUTE,
+    &firewall_ruleset::FIREWALL_RULESET,
+    &ping_host::PING_HOST,
+];
 
 /// A schema from its text. Text, because `json!` builds each node in code: 25 KiB of it for these few.
 fn schema(text: &str) -> Value {

@@ -16,6 +16,7 @@ pub(super) static DHCP_LEASES: Shape = Shape {
     name: "dhcp_leases",
     description: "Leases of dnsmasq, odhcpd, ISC dhcpd or Kea; `expires` in Unix time, absent: never.",
     input: r#""properties":{"limit":{"type":"integer","minimum":1,"maximum":1000,"default":100}}"#,
+    output: "",
     open_world: false,
     call: |call| {
         Box::pin(async move {

@@ -24,6 +24,7 @@ pub(super) static DNS_LOOKUP: Shape = Shape {
         "name":{"type":"string","description":"Whole name; for PTR an address too."},
         "type":{"type":"string","enum":["A","AAAA","PTR","MX","TXT","NS","CNAME","SOA","SRV"],"default":"A"},
         "server":{"type":"string","description":"IP or IP:port."}}"#,
+    output: "",
     open_world: true,
     call: |call| {
         Box::pin(async move {

@@ -4,10 +4,10 @@
 //! `nft` joins its arguments and reads them as one text of its own language, where `;` begins the next
 //! command: a table named `x; flush ruleset` would flush the rules. So names are checked letter by letter.
 
-use super::{LOOK_WAIT, checked, schema};
+use super::shape::{Call, Shape};
+use super::{LOOK_WAIT, checked};
 use crate::process::{Finished, Run};
-use portcullis::{CallError, CallResult, Tool};
-use serde::Deserialize;
+use portcullis::{CallError, CallResult};
 use serde_json::Value;
 
 const FAMILIES: [&str; 6] = ["inet", "ip", "ip6", "arp", "bridge", "netdev"];
@@ -16,48 +16,37 @@ const FAMILIES: [&str; 6] = ["inet", "ip", "ip6", "arp", "bridge", "netdev"];
 const NAME_EXTRA: &str = "_-./";
 const NAME_BYTES_MAX: usize = 255;
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Arguments {
-    family: Option<String>,
-    table: Option<String>,
-}
-
-const INPUT: &str = r#"{
-    "type": "object", "additionalProperties": false,
-    "properties": {
-        "family": {
-            "type": "string", "enum": ["inet", "ip", "ip6", "arp", "bridge", "netdev"],
-            "description": "Only tables of this family."
-        },
-        "table": { "type": "string", "description": "Only this table; needs `family`." }
-    }
-}"#;
-
 const OUTPUT: &str = r#"{
     "type": "object", "required": ["nftables"],
     "properties": { "nftables": { "type": "array", "items": { "type": "object" } } }
 }"#;
 
-pub(super) fn tool() -> Tool {
-    Tool::new("firewall_ruleset")
-        .title("Firewall rules")
-        .description(
-            "nftables rules of this machine (tables, chains, rules, counters, sets without their elements), \
-             as `nft -j -t` prints them.",
-        )
-        .input_schema(schema(INPUT))
-        .output_schema(schema(OUTPUT))
-        .read_only()
-        .open_world(false)
-}
+pub(super) static FIREWALL_RULESET: Shape = Shape {
+    name: "firewall_ruleset",
+    description: "nftables rules of this machine (tables, chains, rules, counters, sets without their elements), \
+                  as `nft -j -t` prints them.",
+    input: INPUT,
+    output: OUTPUT,
+    open_world: false,
+    call: |call| Box::pin(async move { list(&call).await.map(CallResult::structured).map_err(CallError::new) }),
+};
 
-pub(super) async fn call(args: Arguments, answer_bytes_max: usize) -> Result<CallResult, CallError> {
-    let words = words(args.family.as_deref(), args.table.as_deref()).map_err(CallError::new)?;
-    let run =
-        Run { program: "nft", args: &words, wait: LOOK_WAIT, stdout_bytes_max: answer_bytes_max, ..Run::default() };
-    let finished = run.finish(&mut |_| ()).await.map_err(|error| CallError::new(with_remedy(&error.to_string())))?;
-    read(&finished).map(CallResult::structured).map_err(CallError::new)
+const INPUT: &str = r#""properties":{
+    "family":{"type":"string","enum":["inet","ip","ip6","arp","bridge","netdev"],
+        "description":"Only tables of this family."},
+    "table":{"type":"string","description":"Only this table; needs `family`."}}"#;
+
+async fn list(call: &Call) -> Result<Value, String> {
+    let words = words(call.args.text("family"), call.args.text("table"))?;
+    let run = Run {
+        program: "nft",
+        args: &words,
+        wait: LOOK_WAIT,
+        stdout_bytes_max: call.answer_bytes_max,
+        ..Run::default()
+    };
+    let finished = run.finish(&mut |_| ()).await.map_err(|error| with_remedy(&error.to_string()))?;
+    read(&finished)
 }
 
 /// The arguments of `nft`.
@@ -124,7 +113,8 @@ mod tests {
 
     #[test]
     fn the_schema_knows_every_family() {
-        assert_eq!(schema(INPUT)["properties"]["family"]["enum"], serde_json::json!(FAMILIES));
+        let input: Value = serde_json::from_str(&format!("{{{INPUT}}}")).unwrap();
+        assert_eq!(input["properties"]["family"]["enum"], serde_json::json!(FAMILIES));
     }
 
     #[test]

@@ -25,6 +25,7 @@ pub(super) static INTERFACES: Shape = Shape {
     name: "interfaces",
     description: "Network interfaces: state, MAC, MTU and addresses, as `ip -j addr` prints them.",
     input: r#""properties":{"name":{"type":"string","description":"Only this one, such as eth0."}}"#,
+    output: "",
     open_world: false,
     call: |call| ask(call, All("interfaces"), interfaces),
 };
@@ -36,6 +37,7 @@ pub(super) static ROUTES: Shape = Shape {
         "family":{"type":"string","enum":["inet","inet6"],"default":"inet"},
         "table":{"type":"string","default":"main","description":"Name, number or `all`."},
         "limit":{"type":"integer","minimum":1,"maximum":1000,"default":100}}"#,
+    output: "",
     open_world: false,
     call: |call| ask(call, First("routes"), routes),
 };
@@ -49,6 +51,7 @@ pub(super) static ROUTE_GET: Shape = Shape {
         "iif":{"type":"string","description":"Interface it comes in on."},
         "oif":{"type":"string"},
         "mark":{"type":"integer","minimum":0,"maximum":4294967295}}"#,
+    output: "",
     open_world: false,
     call: |call| ask(call, One("route"), route_get),
 };
@@ -60,6 +63,7 @@ pub(super) static NEIGHBOURS: Shape = Shape {
         "interface":{"type":"string"},
         "family":{"type":"string","enum":["inet","inet6"]},
         "limit":{"type":"integer","minimum":1,"maximum":1000,"default":100}}"#,
+    output: "",
     open_world: false,
     call: |call| ask(call, First("neighbours"), neighbours),
 };

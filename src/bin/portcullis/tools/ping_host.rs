@@ -5,21 +5,12 @@
 //! A `ping` with file capabilities loses them under `NoNewPrivileges`, which every hardened unit sets: the
 //! fault then names what to give instead.
 
-use super::{checked, schema};
+use super::checked;
+use super::shape::{Call, Shape};
 use crate::process::{Finished, Run};
-use portcullis::{CallError, CallResult, RequestContext, Tool};
-use serde::Deserialize;
+use portcullis::{CallError, CallResult};
 use serde_json::{Value, json};
-use std::fmt::Display;
-use std::ops::RangeInclusive;
 use std::time::Duration;
-
-/// Echoes of one call. More is monitoring, which is somebody else's job.
-const COUNT: RangeInclusive<u32> = 1..=20;
-/// Seconds between echoes; `ping` itself wants root for less.
-const INTERVAL: RangeInclusive<f64> = 0.2..=10.0;
-/// Seconds to wait for the last reply. Whole ones: BusyBox takes no others.
-const TIMEOUT: RangeInclusive<u32> = 1..=30;
 
 /// What may stand in a host besides letters and digits: names, IPv4, IPv6 with a zone.
 pub(super) const HOST_EXTRA: &str = ".:-_%";
@@ -32,30 +23,22 @@ pub(super) const LOOKUP_WAIT: Duration = Duration::from_secs(15);
 /// 20 replies and a summary are 2 KiB; what is longer is no `ping`.
 const OUTPUT_BYTES_MAX: usize = 16 * 1024;
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Arguments {
-    host: String,
-    count: Option<u32>,
-    interval: Option<f64>,
-    timeout: Option<u32>,
-}
-
-const INPUT: &str = r#"{
-    "type": "object", "additionalProperties": false, "required": ["host"],
-    "properties": {
-        "host": { "type": "string", "description": "Name or IP address." },
-        "count": { "type": "integer", "minimum": 1, "maximum": 20, "default": 3 },
-        "interval": {
-            "type": "number", "minimum": 0.2, "maximum": 10.0, "default": 1,
-            "description": "Seconds between echoes."
-        },
-        "timeout": {
-            "type": "integer", "minimum": 1, "maximum": 30, "default": 2,
-            "description": "Seconds to wait for the last reply."
-        }
-    }
-}"#;
+pub(super) static PING_HOST: Shape = Shape {
+    name: "ping_host",
+    description: "Pings a host from this machine: packets sent and received, loss, round-trip times. \
+                  Takes about count x interval seconds and reports each reply as progress.",
+    // `ping` itself wants root for shorter intervals, BusyBox whole seconds to wait for the last reply. More echoes
+    // are monitoring, which is somebody else's job.
+    input: r#""required":["host"],"properties":{
+        "host":{"type":"string","description":"Name or IP address."},
+        "count":{"type":"integer","minimum":1,"maximum":20,"default":3},
+        "interval":{"type":"number","minimum":0.2,"maximum":10,"default":1,"description":"Seconds between echoes."},
+        "timeout":{"type":"integer","minimum":1,"maximum":30,"default":2,
+            "description":"Seconds to wait for the last reply."}}"#,
+    output: OUTPUT,
+    open_world: true,
+    call: |call| Box::pin(async move { ping(&call).await.map(CallResult::structured).map_err(CallError::new) }),
+};
 
 const OUTPUT: &str = r#"{
     "type": "object", "required": ["sent", "received", "loss_percent", "rtt_ms"],
@@ -71,24 +54,11 @@ const OUTPUT: &str = r#"{
     }
 }"#;
 
-pub(super) fn tool() -> Tool {
-    Tool::new("ping_host")
-        .title("Ping a host")
-        .description(
-            "Pings a host from this machine: packets sent and received, loss, round-trip times. \
-             Takes about count x interval seconds and reports each reply as progress.",
-        )
-        .input_schema(schema(INPUT))
-        .output_schema(schema(OUTPUT))
-        .read_only()
-        .open_world(true)
-}
-
-pub(super) async fn call(cx: RequestContext, args: Arguments) -> Result<CallResult, CallError> {
-    let host = checked("host", &args.host, HOST_BYTES_MAX, HOST_EXTRA).map_err(CallError::new)?;
-    let count = within("count", args.count.unwrap_or(3), COUNT).map_err(CallError::new)?;
-    let interval = within("interval", args.interval.unwrap_or(1.0), INTERVAL).map_err(CallError::new)?;
-    let timeout = within("timeout", args.timeout.unwrap_or(2), TIMEOUT).map_err(CallError::new)?;
+async fn ping(call: &Call) -> Result<Value, String> {
+    let host = checked("host", call.args.text("host").unwrap_or_default(), HOST_BYTES_MAX, HOST_EXTRA)?;
+    let count = call.args.number("count").unwrap_or(3);
+    let interval = call.args.real("interval").unwrap_or(1.0);
+    let timeout = call.args.number("timeout").unwrap_or(2);
 
     let (c, i, w) = (count.to_string(), interval.to_string(), timeout.to_string());
     let words = ["-n", "-c", &c, "-i", &i, "-W", &w, "--", host];
@@ -99,18 +69,11 @@ pub(super) async fn call(cx: RequestContext, args: Arguments) -> Result<CallResu
         // A reply that comes twice or late must not make progress fall.
         if let Some(n) = reply(line).filter(|n| (last + 1..=count).contains(n)) {
             last = n;
-            cx.progress(f64::from(n), Some(f64::from(count)), Some(line));
+            call.cx.progress(f64::from(n), Some(f64::from(count)), Some(line));
         }
     };
-    let finished = run.finish(&mut told).await.map_err(|error| CallError::new(with_remedy(&error.to_string())))?;
-    read(&finished).map(CallResult::structured).map_err(CallError::new)
-}
-
-fn within<T: PartialOrd + Display>(argument: &str, value: T, range: RangeInclusive<T>) -> Result<T, String> {
-    match range.contains(&value) {
-        true => Ok(value),
-        false => Err(format!("`{argument}`: got {value}, expected {} to {}", range.start(), range.end())),
-    }
+    let finished = run.finish(&mut told).await.map_err(|error| with_remedy(&error.to_string()))?;
+    read(&finished)
 }
 
 /// Which echo a line is about, counted from 1; iputils counts so, BusyBox from 0.
@@ -267,22 +230,5 @@ mod tests {
             let why = read(&finished).unwrap_err();
             assert!(why.contains(expected), "{why}");
         }
-    }
-
-    #[test]
-    fn the_schema_has_the_ranges_that_are_enforced() {
-        let input = schema(INPUT);
-        let range =
-            |name: &str| (input["properties"][name]["minimum"].clone(), input["properties"][name]["maximum"].clone());
-        assert_eq!(range("count"), (json!(COUNT.start()), json!(COUNT.end())));
-        assert_eq!(range("interval"), (json!(INTERVAL.start()), json!(INTERVAL.end())));
-        assert_eq!(range("timeout"), (json!(TIMEOUT.start()), json!(TIMEOUT.end())));
-    }
-
-    #[test]
-    fn numbers_outside_their_range_are_refused_by_their_argument() {
-        assert_eq!(within("count", 0, COUNT).unwrap_err(), "`count`: got 0, expected 1 to 20");
-        assert!(within("count", 21, COUNT).is_err() && within("count", 20, COUNT).is_ok());
-        assert!(within("interval", f64::NAN, INTERVAL).is_err() && within("interval", 0.2, INTERVAL).is_ok());
     }
 }

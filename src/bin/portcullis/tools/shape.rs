@@ -1,4 +1,4 @@
-//! The one shape of the tools that look at the network: a row of text declares one, a function answers it.
+//! The one shape of the program's tools: a row of text declares one, a function answers it.
 //!
 //! One shape, so that what surrounds a handler is compiled once for all of them. The library has checked the
 //! arguments against the schema before a function here sees them (types, choices, ranges, no unknown ones), so
@@ -22,6 +22,8 @@ pub(super) struct Shape {
     pub(super) description: &'static str,
     /// The properties of its arguments' schema, and what else stands beside them.
     pub(super) input: &'static str,
+    /// The schema of its answer, or nothing.
+    pub(super) output: &'static str,
     /// Whether others than this machine are asked.
     pub(super) open_world: bool,
     pub(super) call: fn(Call) -> Answer,
@@ -42,6 +44,7 @@ impl Shape {
     pub(super) fn register(&'static self, builder: Builder, answer_bytes_max: usize) -> Builder {
         let input = format!(r#"{{"type":"object","additionalProperties":false,{}}}"#, self.input);
         let tool = Tool::new(self.name).description(self.description).input_schema(schema(&input));
+        let tool = if self.output.is_empty() { tool } else { tool.output_schema(schema(self.output)) };
         builder.tool(tool.read_only().open_world(self.open_world), move |cx, args: Value| {
             (self.call)(Call { cx, args: Arguments(args), answer_bytes_max })
         })
@@ -57,6 +60,11 @@ impl Arguments {
     /// An argument that is a whole number; the schema has its range.
     pub(super) fn number(&self, name: &str) -> Option<u32> {
         u32::try_from(self.0.get(name)?.as_u64()?).ok()
+    }
+
+    /// An argument that is a number.
+    pub(super) fn real(&self, name: &str) -> Option<f64> {
+        self.0.get(name)?.as_f64()
     }
 
     /// Rows for an answer, as many as the argument `limit` says.

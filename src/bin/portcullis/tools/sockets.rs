@@ -18,6 +18,7 @@ pub(super) static SOCKETS: Shape = Shape {
         "protocol":{"type":"string","enum":["tcp","udp","all"],"default":"all"},
         "state":{"type":"string","enum":["listening","established","all"],"default":"listening"},
         "limit":{"type":"integer","minimum":1,"maximum":1000,"default":100}}"#,
+    output: "",
     open_world: false,
     call: |call| {
         Box::pin(async move {

@@ -4,20 +4,13 @@
 //! `/proc/meminfo`) is `null`, and the others are still told. The files are the kernel's own and small, so they
 //! are read in place.
 
-use super::schema;
-use portcullis::{CallError, CallResult, RequestContext, Tool};
-use serde::Deserialize;
+use super::shape::Shape;
+use portcullis::CallResult;
 use serde_json::{Value, json};
 use std::io::Read;
 
 /// Longest file that is read; `/proc/meminfo` is 1.5 KiB.
 const FILE_BYTES_MAX: u64 = 16 * 1024;
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Arguments {}
-
-const INPUT: &str = r#"{ "type": "object", "additionalProperties": false, "properties": {} }"#;
 
 const OUTPUT: &str = r#"{
     "type": "object",
@@ -26,22 +19,19 @@ const OUTPUT: &str = r#"{
     ]
 }"#;
 
-pub(super) fn tool() -> Tool {
-    Tool::new("system_info")
-        .title("System information")
-        .description(
-            "This machine: host name, kernel, uptime in seconds, load of 1, 5 and 15 minutes, memory, CPUs, \
-             server version.",
-        )
-        .input_schema(schema(INPUT))
-        .output_schema(schema(OUTPUT))
-        .read_only()
-        .open_world(false)
-}
+pub(super) static SYSTEM_INFO: Shape = Shape {
+    name: "system_info",
+    description: "This machine: host name, kernel, uptime in seconds, load of 1, 5 and 15 minutes, memory, CPUs, \
+                  server version.",
+    input: r#""properties":{}"#,
+    output: OUTPUT,
+    open_world: false,
+    call: |_| Box::pin(async { Ok(CallResult::structured(info())) }),
+};
 
-pub(super) async fn call(_cx: RequestContext, _args: Arguments) -> Result<CallResult, CallError> {
+fn info() -> Value {
     let name = rustix::system::uname();
-    Ok(CallResult::structured(json!({
+    json!({
         "hostname": name.nodename().to_string_lossy(),
         "system": name.sysname().to_string_lossy(),
         "kernel": name.release().to_string_lossy(),
@@ -51,7 +41,7 @@ pub(super) async fn call(_cx: RequestContext, _args: Arguments) -> Result<CallRe
         "memory_bytes": file("/proc/meminfo").as_deref().and_then(memory),
         "cpus": file("/sys/devices/system/cpu/online").as_deref().and_then(cpus),
         "portcullis": env!("CARGO_PKG_VERSION"),
-    })))
+    })
 }
 
 fn file(path: &str) -> Option<String> {

@@ -18,6 +18,7 @@ pub(super) static TRACEROUTE: Shape = Shape {
         "host":{"type":"string"},
         "hops_max":{"type":"integer","minimum":1,"maximum":64,"default":20},
         "probes":{"type":"integer","minimum":1,"maximum":5,"default":1}}"#,
+    output: "",
     open_world: true,
     call: |call| {
         Box::pin(async move {
