@@ -92,6 +92,10 @@ pub(crate) fn program(path: &Path, program: &Program) -> Result<Loaded, String> 
         for warning in &config.warnings {
             log::warn!("{warning}");
         }
+        // Nobody is let in whom nobody asks.
+        if has_tokens {
+            return Err("`[[token]]` is read and checked, but nobody asks for tokens here: use `token_file`".into());
+        }
         Ok(declared::register(builder, &config.tools, &Lanes::default()))
     };
     Ok(Loaded { settings, has_tokens, install: Box::new(install) })
