@@ -7,6 +7,7 @@
 
 pub(crate) mod client;
 
+use self::client::Question;
 use crate::config::{self, Config, matches};
 use crate::declared::{self, lanes::Lanes};
 use crate::options::{Options, Program, Wish, parse};
@@ -35,7 +36,7 @@ pub(crate) fn main(program: &Program, command: &str, args: impl Iterator<Item = 
         _ => ("call TOOL ['{\"argument\": \"value\"}'] [--config FILE]", 2),
     };
     let usage = format!("usage: {} {usage}", program.name);
-    let mut words = match words(args) {
+    let mut words = match words(args.collect()) {
         Ok(words) if words.help => {
             say(&format!("{usage}\n"));
             return ExitCode::SUCCESS;
@@ -57,12 +58,13 @@ pub(crate) fn main(program: &Program, command: &str, args: impl Iterator<Item = 
         (_, None) => fail(program, &usage, 2),
         (_, Some(tool)) => {
             let arguments = arguments.as_deref().unwrap_or("{}");
-            match serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(arguments) {
-                Ok(_) => end(program, call(program, words.config.as_deref(), &tool, arguments)),
-                Err(error) => {
-                    let remedy = r#"expected a JSON object in single quotes, such as '{"host": "192.0.2.1"}'"#;
-                    fail(program, &format!("{arguments:?} is none: {error}; {remedy}"), 2)
+            let remedy = r#"expected a JSON object in single quotes, such as '{"host": "192.0.2.1"}'"#;
+            match serde_json::from_str::<serde_json::Value>(arguments) {
+                Ok(value) if value.is_object() => {
+                    end(program, call(program, words.config.as_deref(), &tool, arguments))
                 }
+                Ok(_) => fail(program, &format!("{arguments:?} is none: {remedy}"), 2),
+                Err(error) => fail(program, &format!("{arguments:?} is none: {error}; {remedy}"), 2),
             }
         }
     }
@@ -93,7 +95,7 @@ fn end(program: &Program, outcome: Result<(String, bool), Failed>) -> ExitCode {
     }
 }
 
-fn words(args: impl Iterator<Item = OsString>) -> Result<Words, String> {
+fn words(args: Vec<OsString>) -> Result<Words, String> {
     let mut words = Words::default();
     let mut parser = lexopt::Parser::from_args(args);
     while let Some(arg) = parser.next().map_err(|error| error.to_string())? {
@@ -115,8 +117,8 @@ fn words(args: impl Iterator<Item = OsString>) -> Result<Words, String> {
 
 /// The options of a file, checked together as they are when the program serves.
 fn options(program: &Program, file: Option<&Path>) -> Result<Options, String> {
-    let args = file.map(|file| [OsString::from("--config"), file.into()]);
-    match parse(program, args.into_iter().flatten())? {
+    let args = file.map_or_else(Vec::new, |file| vec![OsString::from("--config"), file.into()]);
+    match parse(program, args)? {
         Wish::Run(options) => Ok(*options),
         Wish::Print(text) => Err(text),
     }
@@ -126,7 +128,7 @@ fn options(program: &Program, file: Option<&Path>) -> Result<Options, String> {
 fn check(program: &Program, file: &Path) -> Result<String, Failed> {
     let config = config::load(file, program)?;
     let options = options(program, Some(file))?;
-    let there_are = client::tools(server(program, &options, &config)?)?;
+    let there_are = client::ask(server(program, &options, &config)?, Question::Tools)?.tools;
     let Config { tools, roles, tokens, files, settings, .. } = &config;
     let mut text = format!("{}: right", file.display());
     // Writing into a String cannot fail.
@@ -173,7 +175,7 @@ fn ready(program: &Program, file: Option<&Path>) -> Result<Server, String> {
 
 /// A line for each tool.
 fn list(program: &Program, file: Option<&Path>) -> Result<String, Failed> {
-    let tools = client::tools(ready(program, file)?)?;
+    let tools = client::ask(ready(program, file)?, Question::Tools)?.tools;
     let width = tools.iter().map(|tool| tool.name.len()).max().unwrap_or(0);
     let mut text = String::new();
     for client::Listed { name, read_only, description } in &tools {
@@ -186,7 +188,7 @@ fn list(program: &Program, file: Option<&Path>) -> Result<String, Failed> {
 
 /// Runs a tool: what it gave, and whether it is content.
 fn call(program: &Program, file: Option<&Path>, tool: &str, arguments: &str) -> Result<(String, bool), Failed> {
-    client::call(ready(program, file)?, tool, arguments)
+    Ok(client::ask(ready(program, file)?, Question::Call(tool, arguments))?.called)
 }
 
 #[cfg(test)]
@@ -194,7 +196,7 @@ mod tests {
     use super::*;
 
     fn read(line: &str) -> Result<Words, String> {
-        words(line.split_whitespace().map(OsString::from))
+        words(line.split_whitespace().map(OsString::from).collect())
     }
 
     #[test]

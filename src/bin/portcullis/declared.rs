@@ -17,7 +17,7 @@ use self::argv::Argv;
 use self::lanes::{Lane, Lanes};
 use crate::process::{Finished, Run};
 use portcullis::{Builder, CallError, CallResult, RequestContext, Server, Tool};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -129,11 +129,7 @@ impl Declared {
 ///
 /// # Errors
 /// In words for the model: a value that may not reach a command, no turn, or what the command did wrong.
-pub(crate) async fn call(
-    declared: Declared,
-    cx: RequestContext,
-    sent: Map<String, Value>,
-) -> Result<CallResult, CallError> {
+pub(crate) async fn call(declared: Declared, cx: RequestContext, sent: Value) -> Result<CallResult, CallError> {
     let spec = &*declared.spec;
     let argv = spec.argv.fill(&spec.args, &sent).map_err(CallError::new)?;
     let places = lanes::enter(&declared.lanes, spec.queue, spec.queue_wait, cx.sleep(spec.queue_wait)).await;

@@ -291,7 +291,7 @@ fn is_visible(text: &str) -> bool {
 ///
 /// # Errors
 /// A sentence that names the option, the value, what was expected, and where it helps the remedy.
-pub(crate) fn parse(program: &Program, args: impl IntoIterator<Item = OsString>) -> Result<Wish, String> {
+pub(crate) fn parse(program: &Program, args: Vec<OsString>) -> Result<Wish, String> {
     let mut options = Options::of(program);
     let mut seen: Vec<&'static str> = Vec::new();
     let mut parser = Parser::from_args(args);
@@ -417,10 +417,21 @@ fn finish(mut options: Options, has_tokens: bool) -> Result<Options, String> {
     }
 }
 
+/// What else the program does than to serve.
+const COMMANDS: &str = "\
+  check-config FILE              is a file for --config right, and what is in it?
+  tools [--config FILE]          list the tools
+  call TOOL ['{…}'] [--config F] run a tool here, without a client
+
+";
+
 /// The text of `--help`.
 fn help(program: &Program) -> String {
     let mut text =
         format!("{} {}: {}\n\nUsage: {} [OPTIONS]\n\n", program.name, program.version, program.about, program.name);
+    if program.config.is_some() {
+        text.push_str(COMMANDS);
+    }
     let mut line = |name: &str, value: &str, help: &str| {
         let option = format!("--{name} {value}");
         // Writing into a String cannot fail.
@@ -458,7 +469,7 @@ mod tests {
     };
 
     fn wish(line: &str) -> Result<Wish, String> {
-        parse(&PROGRAM, line.split_whitespace().map(OsString::from))
+        parse(&PROGRAM, line.split_whitespace().map(OsString::from).collect())
     }
 
     fn options(line: &str) -> Options {

@@ -32,7 +32,7 @@ pub(crate) fn main(
     args: impl Iterator<Item = OsString>,
     tools: impl FnOnce(Builder, &Limits, &Handle) -> Builder,
 ) -> ExitCode {
-    let options = match options::parse(program, args) {
+    let options = match options::parse(program, args.collect()) {
         Ok(Wish::Run(options)) => *options,
         Ok(Wish::Print(text)) => {
             say(&text);

@@ -22,34 +22,39 @@ pub(crate) struct Listed {
     pub(crate) description: String,
 }
 
-/// All tools of a server.
-pub(crate) fn tools(server: Server) -> Result<Vec<Listed>, Failed> {
-    run(server, async |line: &Line| {
-        let (mut tools, mut cursor) = (Vec::new(), String::new());
-        loop {
-            let result = line.ask("tools/list", "", &cursor).await?;
-            for tool in result["tools"].as_array().into_iter().flatten() {
-                tools.push(Listed {
-                    name: text(&tool["name"]),
-                    read_only: tool["annotations"]["readOnlyHint"] == true,
-                    description: text(&tool["description"]),
-                });
-            }
-            match &result["nextCursor"] {
-                Value::Null => return Ok(tools),
-                next => cursor = format!("\"cursor\":{next},"),
-            }
-        }
-    })
+/// What is asked of a server.
+#[derive(Clone, Copy)]
+pub(crate) enum Question<'a> {
+    /// All its tools.
+    Tools,
+    /// A tool by its name, with its arguments, a JSON object.
+    Call(&'a str, &'a str),
 }
 
-/// The text that a tool gives, and whether it is content.
-pub(crate) fn call(server: Server, tool: &str, arguments: &str) -> Result<(String, bool), Failed> {
+/// What it said.
+#[derive(Default)]
+pub(crate) struct Said {
+    pub(crate) tools: Vec<Listed>,
+    /// The text that a tool gives, and whether it is content.
+    pub(crate) called: (String, bool),
+}
+
+/// Asks a server, which lives for as long as that takes.
+pub(crate) fn ask(server: Server, question: Question<'_>) -> Result<Said, Failed> {
     // It goes into a header, and no tool can have another name.
-    if !tool.bytes().all(|byte| byte.is_ascii_graphic()) {
+    if let Question::Call(tool, _) = question
+        && !tool.bytes().all(|byte| byte.is_ascii_graphic())
+    {
         return Err(Failed { why: format!("there is no tool {tool:?}: `tools` lists them"), code: 2 });
     }
-    run(server, async |line: &Line| line.call(tool, arguments).await)
+    run(server, async |line: &Line| {
+        let mut said = Said::default();
+        match question {
+            Question::Tools => said.tools = line.tools().await?,
+            Question::Call(tool, arguments) => said.called = line.call(tool, arguments).await?,
+        }
+        Ok(said)
+    })
 }
 
 /// Runs a server for as long as somebody asks it something. A signal ends both, and whatever the tool has started.
@@ -82,6 +87,25 @@ impl Line {
         match (&answer["result"], &answer["error"]["message"]) {
             (_, Value::String(why)) => Err(Failed { why: why.clone(), code: 2 }),
             (result, _) => Ok(result.clone()),
+        }
+    }
+
+    /// All tools, page by page.
+    async fn tools(&self) -> Result<Vec<Listed>, Failed> {
+        let (mut tools, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let result = self.ask("tools/list", "", &cursor).await?;
+            for tool in result["tools"].as_array().into_iter().flatten() {
+                tools.push(Listed {
+                    name: text(&tool["name"]),
+                    read_only: tool["annotations"]["readOnlyHint"] == true,
+                    description: text(&tool["description"]),
+                });
+            }
+            match &result["nextCursor"] {
+                Value::Null => return Ok(tools),
+                next => cursor = format!("\"cursor\":{next},"),
+            }
         }
     }
 

@@ -422,7 +422,7 @@ fn the_command_line_wins_over_the_file_option_by_option() {
     let parse = |line: &str| {
         let words = line.split_whitespace().map(std::ffi::OsString::from);
         let file = ["--config".into(), main.clone().into_os_string()];
-        match crate::options::parse(&PROGRAM, file.into_iter().chain(words)) {
+        match crate::options::parse(&PROGRAM, file.into_iter().chain(words).collect()) {
             Ok(crate::options::Wish::Run(options)) => Ok(*options),
             Ok(crate::options::Wish::Print(text)) => Err(text),
             Err(why) => Err(why),

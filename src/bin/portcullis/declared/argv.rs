@@ -6,7 +6,7 @@
 //! of a boolean, if it is true.
 
 use super::arg::{Arg, Kind, fits};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 /// The arguments of a command, before they have values.
 #[derive(Debug, Default)]
@@ -122,7 +122,7 @@ impl Argv {
     ///
     /// # Errors
     /// Which value may not reach a command, and why.
-    pub(crate) fn fill(&self, args: &[Arg], sent: &Map<String, Value>) -> Result<Vec<String>, String> {
+    pub(crate) fn fill(&self, args: &[Arg], sent: &Value) -> Result<Vec<String>, String> {
         let mut values = Vec::with_capacity(args.len());
         for arg in args {
             let value = sent.get(&arg.name).or(arg.default.as_ref());
