@@ -27,13 +27,19 @@ pub(crate) struct Client {
     at: usize,
 }
 
-fn request(path: &str, headers: &str, body: &str) -> Vec<u8> {
+fn request(to: &TcpStream, path: &str, headers: &str, body: &str) -> Vec<u8> {
     format!(
-        "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+        "POST {path} HTTP/1.1\r\n{}Content-Type: application/json\r\n\
          Accept: application/json, text/event-stream\r\n{headers}Content-Length: {}\r\n\r\n{body}",
+        host(to),
         body.len()
     )
     .into_bytes()
+}
+
+/// With the port, which some servers insist on.
+fn host(to: &TcpStream) -> String {
+    to.peer_addr().map(|address| format!("Host: {address}\r\n")).unwrap_or_default()
 }
 
 /// The body of a call; `meta` is what an envelope adds to its params.
@@ -43,8 +49,8 @@ fn call(meta: &str) -> String {
     )
 }
 
-pub(crate) fn initialize(version: &str) -> Vec<u8> {
-    request("/mcp", "", &INITIALIZE.replace("VERSION", version))
+pub(crate) fn initialize(to: &TcpStream, version: &str) -> Vec<u8> {
+    request(to, "/mcp", "", &INITIALIZE.replace("VERSION", version))
 }
 
 /// Reads what a blocking connection brings until there is a whole answer.
@@ -90,7 +96,9 @@ impl Client {
             Kind::Session => open_session(connect()?)?,
             Kind::Stateless => {
                 let headers = "MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: tools/call\r\nMcp-Name: echo\r\n";
-                (connect()?, None, request("/mcp", headers, &call(&format!("{META},"))))
+                let stream = connect()?;
+                let request = request(&stream, "/mcp", headers, &call(&format!("{META},")));
+                (stream, None, request)
             }
             Kind::Sse => open_sse(connect()?, connect()?)?,
         };
@@ -116,7 +124,7 @@ impl Client {
 type Opened = (TcpStream, Option<TcpStream>, Vec<u8>);
 
 fn open_session(mut stream: TcpStream) -> Outcome<Opened> {
-    stream.write_all(&initialize("2025-11-25"))?;
+    stream.write_all(&initialize(&stream, "2025-11-25"))?;
     let answer = read_answer(&mut stream)?;
     let id = answer.lines().find_map(|line| {
         let (name, value) = line.split_once(':')?;
@@ -124,22 +132,23 @@ fn open_session(mut stream: TcpStream) -> Outcome<Opened> {
     });
     let session = id.map(|id| format!("Mcp-Session-Id: {id}\r\n")).unwrap_or_default();
     let headers = format!("{session}MCP-Protocol-Version: 2025-11-25\r\n");
-    stream.write_all(&request("/mcp", &headers, INITIALIZED))?;
+    stream.write_all(&request(&stream, "/mcp", &headers, INITIALIZED))?;
     read_answer(&mut stream)?;
-    Ok((stream, None, request("/mcp", &headers, &call(""))))
+    let request = request(&stream, "/mcp", &headers, &call(""));
+    Ok((stream, None, request))
 }
 
 fn open_sse(mut events: TcpStream, mut calls: TcpStream) -> Outcome<Opened> {
-    events.write_all(b"GET /sse HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n")?;
+    write!(events, "GET /sse HTTP/1.1\r\n{}Accept: text/event-stream\r\n\r\n", host(&calls))?;
     let endpoint = read_event(&mut events)?;
     let data = endpoint.lines().find_map(|line| line.strip_prefix("data: ")).ok_or("no endpoint")?;
     let path = data.strip_prefix("http://").map_or(data, |rest| &rest[rest.find('/').unwrap_or(0)..]).to_owned();
-    calls.write_all(&request(&path, "", &INITIALIZE.replace("VERSION", "2024-11-05")))?;
+    calls.write_all(&request(&calls, &path, "", &INITIALIZE.replace("VERSION", "2024-11-05")))?;
     read_answer(&mut calls)?;
     read_event(&mut events)?;
-    calls.write_all(&request(&path, "", INITIALIZED))?;
+    calls.write_all(&request(&calls, &path, "", INITIALIZED))?;
     read_answer(&mut calls)?;
-    let request = request(&path, "", &call(""));
+    let request = request(&calls, &path, "", &call(""));
     Ok((calls, Some(events), request))
 }
 
@@ -158,14 +167,16 @@ fn read_event(stream: &mut TcpStream) -> Outcome<String> {
 /// Opens a session with an idle stream; what keeps it open.
 pub(crate) fn open_idle(kind: Kind, mut stream: TcpStream) -> Outcome<TcpStream> {
     if kind == Kind::Sse {
-        stream.write_all(b"GET /sse HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n")?;
+        let host = host(&stream);
+        write!(stream, "GET /sse HTTP/1.1\r\n{host}Accept: text/event-stream\r\n\r\n")?;
         read_event(&mut stream)?;
         return Ok(stream);
     }
     let (mut stream, _, request) = open_session(stream)?;
     let text = String::from_utf8(request)?;
     let session = text.lines().find(|line| line.starts_with("Mcp-Session-Id")).ok_or("a server without sessions")?;
-    write!(stream, "GET /mcp HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n{session}\r\n\r\n")?;
+    let host = host(&stream);
+    write!(stream, "GET /mcp HTTP/1.1\r\n{host}Accept: text/event-stream\r\n{session}\r\n\r\n")?;
     let mut bytes = Vec::new();
     while find(&bytes, b"\r\n\r\n").is_none() {
         read_more(&mut stream, &mut bytes)?;

@@ -26,7 +26,8 @@ pub(crate) fn measure(options: &Options, report: &mut Report) -> Outcome<()> {
             let begin = Instant::now();
             let Ok(server) = Server::start(command) else { continue };
             let Ok(mut stream) = server.connect() else { continue };
-            stream.write_all(&initialize("2025-11-25"))?;
+            let hello = initialize(&stream, "2025-11-25");
+            stream.write_all(&hello)?;
             let answer = read_answer(&mut stream)?;
             let took = begin.elapsed();
             if !answer.contains("protocolVersion") {
