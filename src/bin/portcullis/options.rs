@@ -74,6 +74,8 @@ pub(crate) struct Options {
     pub(crate) listen: Vec<SocketAddr>,
     /// Whether the addresses were asked for, so that a missing one is an error.
     pub(crate) listen_given: bool,
+    /// Unix sockets to serve on.
+    pub(crate) listen_unix: Vec<PathBuf>,
     /// Where sessions are shown.
     pub(crate) debug_listen: Debug,
     /// Whether that was asked for.
@@ -101,6 +103,8 @@ pub(crate) struct Options {
     /// What that file adds to the server.
     pub(crate) install: Option<Install>,
     insecure_listen: bool,
+    /// Whether callers are asked who they are, or somebody said that they need not be.
+    is_guarded: bool,
     memory: Option<usize>,
     settings: Vec<Setting>,
 }
@@ -143,7 +147,7 @@ const LEVELS: [(&str, LevelFilter); 5] = [
 #[rustfmt::skip] // a table: one option, one line
 pub(crate) const OPTIONS: &[Opt] = &[
     Opt { name: "config", value: "FILE", repeatable: false, help: "read options, tools, roles and tokens from this TOML file", set: config },
-    Opt { name: "listen", value: "ADDR:PORT", repeatable: true, help: "serve here; repeatable [127.0.0.1:8001 and [::1]:8001]", set: listen },
+    Opt { name: "listen", value: "ADDR:PORT", repeatable: true, help: "serve here, or on unix:/path; repeatable [127.0.0.1:8001 and [::1]:8001]", set: listen },
     Opt { name: "debug-listen", value: "ADDR:PORT", repeatable: false, help: "show sessions here: loopback, unix:/path or off", set: debug_listen },
     Opt { name: "token-file", value: "FILE", repeatable: false, help: "ask for a bearer token; the file has one a line", set: token_file },
     Opt { name: "insecure-listen", value: "", repeatable: false, help: "serve beyond loopback without asking who it is", set: insecure_listen },
@@ -166,6 +170,16 @@ fn config(o: &mut Options, text: &str) -> Result<(), String> {
 }
 
 fn listen(o: &mut Options, text: &str) -> Result<(), String> {
+    if let Some(path) = text.strip_prefix("unix:") {
+        if !path.starts_with('/') || o.listen_unix.iter().any(|known| known.as_os_str() == path) {
+            return Err("expected an absolute path after `unix:`, and each socket once".into());
+        }
+        if !std::mem::replace(&mut o.listen_given, true) {
+            o.listen.clear();
+        }
+        o.listen_unix.push(path.into());
+        return Ok(());
+    }
     let address = address(text)?;
     if o.listen_given && o.listen.contains(&address) && address.port() != 0 {
         return Err("expected each address once".into());
@@ -325,10 +339,12 @@ impl Options {
         Options {
             listen: LISTEN.to_vec(),
             listen_given: false,
+            listen_unix: Vec::new(),
             debug_listen: program.debug_listen.clone(),
             debug_given: false,
             token_file: None,
             insecure_listen: false,
+            is_guarded: false,
             allow_host: Vec::new(),
             allow_origin: Vec::new(),
             trust_proxy: Vec::new(),
@@ -406,14 +422,22 @@ fn finish(mut options: Options, has_tokens: bool) -> Result<Options, String> {
     if has_tokens && options.token_file.is_some() {
         return Err("`--token-file` and `[[token]]` both say who may ask: keep one of them".into());
     }
-    let guarded = options.token_file.is_some() || has_tokens || options.insecure_listen;
-    match options.listen.iter().find(|address| !guarded && !is_loopback(address)) {
-        Some(open) => Err(format!(
-            "`--listen`: {open} can be reached by others, and nobody would be asked who they are: add \
+    options.is_guarded = options.token_file.is_some() || has_tokens || options.insecure_listen;
+    options.listen.iter().try_for_each(|address| options.check_address(address))?;
+    Ok(options)
+}
+
+impl Options {
+    /// Refuses an address that others can reach where nobody asks them who they are.
+    pub(crate) fn check_address(&self, address: &SocketAddr) -> Result<(), String> {
+        if self.is_guarded || is_loopback(address) {
+            return Ok(());
+        }
+        Err(format!(
+            "`--listen`: {address} can be reached by others, and nobody would be asked who they are: add \
              `--token-file FILE` (one bearer token a line), listen on 127.0.0.1 behind an SSH tunnel or a proxy that \
              asks, or say `--insecure-listen` if everyone who reaches it may use every tool"
-        )),
-        None => Ok(options),
+        ))
     }
 }
 

@@ -1,23 +1,23 @@
-//! From a command line to a running server: listeners, log, signals, and how it ends.
+//! From a command line to a running server: log, signals, and how it ends.
 //!
-//! Decided here: which listener may be missing (only one that nobody asked for), what a person is told at
+//! Decided here: what a person is told at
 //! the start (stdout; everything later is log), and the end: SIGTERM or SIGINT let running calls finish
 //! within the grace, a second one ends at once, and both are a success. Signals are awaited beside the
 //! server on its thread. The example `echo` runs through this file too.
 
-use crate::options::{self, Debug, Options, Program, Wish};
+use crate::listeners::{self, Listeners};
+use crate::options::{self, Options, Program, Wish};
 use async_signal::{Signal, Signals};
 use log::{info, warn};
-use portcullis::{Builder, Handle, Limits, Listener, Server, Tokens};
+use portcullis::{Builder, Handle, Limits, Server, Tokens};
 use smol::future;
 use smol::stream::StreamExt;
 use std::ffi::OsString;
 use std::fmt::Write as _;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, Read, Write};
 use std::net::SocketAddr;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -76,25 +76,12 @@ fn run(
     let signals =
         Signals::new([Signal::Term, Signal::Int]).map_err(|error| format!("cannot wait for signals: {error}"))?;
 
-    let mut listeners = open(&options)?;
-    let addresses: Vec<SocketAddr> = listeners.iter().filter_map(Listener::local_addr).collect();
-    let operator = open_debug(&options)?;
-    let mut socket = None;
-    let mut shown = None;
-    if let Some((listener, path)) = operator {
-        shown = Some(match (&path, listener.local_addr()) {
-            (Some(path), _) => format!("curl --unix-socket {} http://localhost/debug/sessions", path.display()),
-            (None, Some(address)) => format!("http://{address}/debug/sessions"),
-            (None, None) => String::from("/debug/sessions"),
-        });
-        socket = path.map(RemovedAtEnd);
-        listeners.push(listener.operator());
-    }
-    say(&welcome(program, &options, &addresses, shown.as_deref()));
+    let open = listeners::open(&options)?;
+    say(&welcome(program, &options, &open));
 
-    let serving = future::or(server.serve(listeners), obey(signals, handle, options.grace));
+    let serving = future::or(server.serve(open.all), obey(signals, handle, options.grace));
     let ended = smol::block_on(future::or(serving, log.drain()));
-    drop(socket);
+    drop(open.files);
     info!("{} ended", program.name);
     log.flush();
     ended.map_err(|error| format!("cannot go on serving: {error}"))
@@ -138,85 +125,6 @@ fn tokens(path: &Path) -> Result<Tokens, String> {
     Tokens::parse(&text).map_err(|error| fault(error.to_string()))
 }
 
-/// Opens the addresses to serve on.
-fn open(options: &Options) -> Result<Vec<Listener>, String> {
-    let mut listeners = Vec::new();
-    for address in &options.listen {
-        match Listener::bind(*address) {
-            Ok(listener) => listeners.push(listener),
-            Err(error) if !options.listen_given && address.is_ipv6() && has_no_ipv6(&error) => {
-                warn!("not listening on {address}: this machine has no IPv6 ({error})");
-            }
-            Err(error) => return Err(format!("cannot listen on {address}: {}", reason(&error))),
-        }
-    }
-    Ok(listeners)
-}
-
-/// Why a listener could not be opened, and what helps.
-fn reason(error: &io::Error) -> String {
-    match error.kind() {
-        ErrorKind::AddrInUse => {
-            format!("{error}; is this program already running? Choose another port with `--listen ADDR:PORT`")
-        }
-        ErrorKind::AddrNotAvailable => format!("{error}; it is no address of this machine (`ip addr` lists them)"),
-        ErrorKind::PermissionDenied => {
-            format!("{error}; ports below 1024 need CAP_NET_BIND_SERVICE or root, or choose a higher one")
-        }
-        _ => error.to_string(),
-    }
-}
-
-/// A kernel without IPv6, or with `::1` taken away by `disable_ipv6`.
-fn has_no_ipv6(error: &io::Error) -> bool {
-    error.kind() == ErrorKind::AddrNotAvailable
-        || error.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error())
-}
-
-/// Opens the place where sessions are shown; one that nobody asked for may be missing.
-fn open_debug(options: &Options) -> Result<Option<(Listener, Option<PathBuf>)>, String> {
-    let opened = match &options.debug_listen {
-        Debug::Off => return Ok(None),
-        Debug::Tcp(address) => Listener::bind(*address).map(|listener| (listener, None)),
-        Debug::Unix(path) => open_unix(path).map(|listener| (listener, Some(path.clone()))),
-    };
-    let place = match &options.debug_listen {
-        Debug::Unix(path) => format!("unix:{}", path.display()),
-        Debug::Tcp(address) => address.to_string(),
-        Debug::Off => String::new(),
-    };
-    match opened {
-        Ok(opened) => Ok(Some(opened)),
-        Err(error) if options.debug_given => Err(format!("`--debug-listen`: cannot listen on {place}: {error}")),
-        Err(error) => {
-            warn!("sessions are not shown on {place}: {error}; `--debug-listen` chooses another place");
-            Ok(None)
-        }
-    }
-}
-
-/// Opens a socket that only its owner may use, in place of one that nobody serves any more.
-fn open_unix(path: &Path) -> io::Result<Listener> {
-    let stale = std::fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket())
-        && UnixStream::connect(path).is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused);
-    if stale {
-        std::fs::remove_file(path)?;
-    }
-    let listener = UnixListener::bind(path)?;
-    // To connect one must be allowed to write, which the usual umask gives to the owner alone even before this.
-    std::fs::set_permissions(path, PermissionsExt::from_mode(0o600))?;
-    Listener::unix(listener)
-}
-
-/// A socket's file, which outlives the socket unless somebody removes it.
-struct RemovedAtEnd(PathBuf);
-
-impl Drop for RemovedAtEnd {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
-
 /// Turns signals into the server's end. Never ends by itself before the third.
 async fn obey(mut signals: Signals, handle: Handle, grace: Duration) -> io::Result<()> {
     if let Some(Ok(signal)) = signals.next().await {
@@ -235,7 +143,8 @@ async fn obey(mut signals: Signals, handle: Handle, grace: Duration) -> io::Resu
 }
 
 /// What a person is told when it runs.
-fn welcome(program: &Program, options: &Options, addresses: &[SocketAddr], shown: Option<&str>) -> String {
+fn welcome(program: &Program, options: &Options, open: &Listeners) -> String {
+    let addresses = &open.addresses;
     let base = options.base_path.as_deref().unwrap_or_default();
     let mut text = format!("{} {} serves MCP on\n", program.name, program.version);
     // Writing into a String cannot fail.
@@ -243,7 +152,10 @@ fn welcome(program: &Program, options: &Options, addresses: &[SocketAddr], shown
         let _ = writeln!(text, "  http://{address}{base}/mcp   (Streamable HTTP)");
         let _ = writeln!(text, "  http://{address}{base}/sse   (HTTP+SSE)");
     }
-    if let Some(shown) = shown {
+    for socket in &open.sockets {
+        let _ = writeln!(text, "  unix:{}   (both, at the same paths)", socket.display());
+    }
+    if let Some(shown) = &open.shown {
         let _ = writeln!(text, "and shows its sessions to you alone:\n  {shown}");
     }
     let Some(first) = addresses.first() else { return text };
