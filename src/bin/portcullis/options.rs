@@ -147,7 +147,7 @@ const LEVELS: [(&str, LevelFilter); 5] = [
 #[rustfmt::skip] // a table: one option, one line
 pub(crate) const OPTIONS: &[Opt] = &[
     Opt { name: "config", value: "FILE", repeatable: false, help: "read options, tools, roles and tokens from this TOML file", set: config },
-    Opt { name: "listen", value: "ADDR:PORT", repeatable: true, help: "serve here, or on unix:/path; repeatable [127.0.0.1:8001 and [::1]:8001]", set: listen },
+    Opt { name: "listen", value: "ADDR:PORT", repeatable: true, help: "serve here or on unix:/path [127.0.0.1:8001, [::1]:8001]", set: listen },
     Opt { name: "debug-listen", value: "ADDR:PORT", repeatable: false, help: "show sessions here: loopback, unix:/path or off", set: debug_listen },
     Opt { name: "token-file", value: "FILE", repeatable: false, help: "ask for a bearer token; the file has one a line", set: token_file },
     Opt { name: "insecure-listen", value: "", repeatable: false, help: "serve beyond loopback without asking who it is", set: insecure_listen },
