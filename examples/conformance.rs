@@ -16,6 +16,9 @@ mod log;
 mod options;
 #[path = "../src/bin/portcullis/serve.rs"]
 mod serve;
+#[allow(dead_code)] // the command is the program's; what SIGUSR1 writes is not
+#[path = "../src/bin/portcullis/sessions.rs"]
+mod sessions;
 
 #[path = "conformance/asking.rs"]
 mod asking;

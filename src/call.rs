@@ -94,6 +94,7 @@ impl Call {
         let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(task)));
         *at = clock.now();
         let held = at.since(before);
+        self.cx.services().common.events.loop_lag(held, *at);
         if held > STALL {
             self.stalled(held);
         }

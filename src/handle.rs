@@ -11,6 +11,7 @@ use async_channel::{Receiver, Sender};
 
 use crate::process;
 use crate::subscription::Changes;
+use crate::transport::View;
 use crate::transport::auth::Tokens;
 
 /// Asks things of a server from any thread. Exists before the server; clones are the same handle.
@@ -59,7 +60,7 @@ pub(crate) enum Command {
     /// There is something in the changes.
     Changed,
     Tokens(Tokens),
-    Sessions(Box<dyn FnOnce(String) + Send>),
+    Show(View, Box<dyn FnOnce(String) + Send>),
 }
 
 impl fmt::Debug for Command {
@@ -195,8 +196,30 @@ impl Handle {
     /// # Errors
     /// [`AskError::NotServing`], [`AskError::Busy`], [`AskError::Forked`].
     pub async fn sessions(&self) -> Result<String, AskError> {
+        self.shown(View::Sessions).await
+    }
+
+    /// How it stands now, as `/debug/events` tells it every second, as JSON: gauges, counters, the fifty living
+    /// sessions that matter most, the last twenty that ended, and ten minutes of calls. Unlike [`Handle::sessions`] it
+    /// is small whatever the clients do.
+    ///
+    /// # Errors
+    /// As [`Handle::sessions`].
+    pub async fn snapshot(&self) -> Result<String, AskError> {
+        self.shown(View::Snapshots).await
+    }
+
+    /// What `/metrics` shows, in Prometheus' text format 0.0.4.
+    ///
+    /// # Errors
+    /// As [`Handle::sessions`].
+    pub async fn metrics(&self) -> Result<String, AskError> {
+        self.shown(View::Metrics).await
+    }
+
+    async fn shown(&self, view: View) -> Result<String, AskError> {
         let (answer, wait) = async_channel::bounded(1);
-        self.question(Command::Sessions(Box::new(move |text| drop(answer.try_send(text)))))?;
+        self.question(Command::Show(view, Box::new(move |text| drop(answer.try_send(text)))))?;
         wait.recv().await.map_err(|_| AskError::NotServing)
     }
 
@@ -211,7 +234,7 @@ impl Handle {
             return Err(AskError::OwnThread);
         }
         let (answer, wait) = mpsc::sync_channel(1);
-        self.question(Command::Sessions(Box::new(move |text| drop(answer.try_send(text)))))?;
+        self.question(Command::Show(View::Sessions, Box::new(move |text| drop(answer.try_send(text)))))?;
         wait.recv_timeout(time).map_err(|error| match error {
             RecvTimeoutError::Timeout => AskError::TimedOut(time),
             RecvTimeoutError::Disconnected => AskError::NotServing,

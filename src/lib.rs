@@ -32,7 +32,7 @@
 //!
 //! 0. words: `clock`, `process`, `wheel`, `limits`, `revision`, `door`, `jsonrpc`, `members`, `schema`, `seal`, `counters`, `budget`
 //! 1. bytes, no I/O: `http`, `sse`
-//! 2. memory, no I/O: `mcp`, `stream`, `session`, `questions`, `subscription`
+//! 2. memory, no I/O: `mcp`, `stream`, `session`, `questions`, `subscription`, `events`
 //! 3. rules for calls, no I/O: `access`, `context`, `asking`, `offload`, `call`, `method`, `transport`
 //! 3. rules for what is offered: `features`, `tools`, `resources`, `prompts`, `listing`, `mirror`
 //! 4. the shell: `net`, `observe`, `handle`, `server`
@@ -47,6 +47,7 @@ mod clock;
 mod context;
 mod counters;
 mod door;
+mod events;
 mod features;
 mod handle;
 mod http;

@@ -42,6 +42,8 @@ pub struct Limits {
     pub replay_bytes_max: usize,
     /// Ended sessions whose reason is remembered, so that a 404 can say why.
     pub tombstones_max: usize,
+    /// Events of sessions that an operator can still read; the oldest go first.
+    pub events_max: usize,
     /// Threads for blocking work of handlers, all together; more work waits its turn.
     pub unblock_threads_max: usize,
     /// Open `subscriptions/listen`, over all clients; one more gets −32603.
@@ -102,6 +104,7 @@ impl Default for Limits {
             queue_messages_max: 16,
             replay_bytes_max: MIB,
             tombstones_max: 256,
+            events_max: 1024,
             unblock_threads_max: 4,
             listens_max: 1024,
             subscriptions_max: 256,
@@ -130,6 +133,8 @@ impl Default for Limits {
 /// User-space bytes of a session with an open stream and its connection (measured, rounded up), and a kilobyte for what
 /// its client may say of its extensions.
 const SESSION_BYTES: usize = 5 * KIB;
+/// Bytes of one event; a test compares it with the real one.
+const EVENT_BYTES: usize = 96;
 
 impl Limits {
     /// Limits whose worst case stays within `bytes` of memory: half for buffers, half for sessions.
@@ -148,6 +153,7 @@ impl Limits {
             result_bytes_max: usual.result_bytes_max.min(buffered / 16),
             queue_bytes_max: usual.queue_bytes_max.min(buffered / 16),
             replay_bytes_max: usual.replay_bytes_max.min(buffered / 8),
+            events_max: usual.events_max.min(bytes / 32 / EVENT_BYTES),
             ..usual
         }
         .with_connections_within(bytes)
@@ -168,12 +174,14 @@ impl Limits {
         Some(format!("limit {}: {:?}; expected at least 0.1 s", short.0, short.1))
     }
 
-    /// The most memory clients can make the server hold: full sessions and connections, and the whole budget.
+    /// The most memory clients can make the server hold: full sessions and connections, the whole budget, and the
+    /// events of [`Limits::events_max`].
     pub fn worst_case_bytes(&self) -> usize {
         self.sessions_max
             .max(self.connections_max)
             .saturating_mul(SESSION_BYTES)
             .saturating_add(self.buffered_bytes_max)
+            .saturating_add(self.events_max.saturating_mul(EVENT_BYTES))
     }
 }
 

@@ -10,4 +10,5 @@ pub(crate) mod connection;
 pub(crate) mod listen;
 pub(crate) mod pump;
 pub(crate) mod shell;
+mod show;
 pub(crate) mod socket;

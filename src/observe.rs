@@ -1,188 +1,134 @@
-//! What an operator sees: health, and every session, living and ended. Never a secret id.
+//! What an operator sees: health, every session, living and ended, what happened in each, and numbers. Never a secret
+//! id, never an argument.
+//!
+//! Decided here: who gets which form of it. JSON is for everybody; a browser that asks for HTML gets the one page
+//! there is (feature `page`), which then asks for the JSON and for snapshots itself.
 
-use serde_json::{Value, json};
+mod json;
+mod metrics;
+#[cfg(feature = "page")]
+mod page;
+mod sessions;
+mod snapshot;
+mod story;
 
-use crate::clock::Instant;
-use crate::jsonrpc::{write_integer, write_json, write_string};
-use crate::net::shell::{Shell, Wait};
-use crate::session::{Session, Tombstone};
-use crate::transport::Reply;
+use std::rc::Rc;
+
+pub(crate) use self::sessions::{Sessions, whole};
+pub(crate) use self::snapshot::snapshot;
+use crate::http::head::Head;
+use crate::http::response::Rejection;
+use crate::net::shell::Shell;
+use crate::transport::{Reply, View};
+
+/// What is shown, and how it is written.
+pub(crate) enum Shown {
+    Reply(Reply),
+    /// All sessions, piece by piece.
+    Sessions,
+    /// Snapshots, until one of both goes.
+    Snapshots(Seat),
+}
+
+/// A place among those who watch; dropping it leaves.
+pub(crate) struct Seat(Rc<Shell>);
+
+/// Operators who may watch at once. Each costs about a millisecond of every second.
+const WATCHERS_MAX: usize = 4;
+
+impl Seat {
+    fn take(shell: &Rc<Shell>) -> Result<Seat, Rejection> {
+        let taken = shell.watchers.get();
+        if taken >= WATCHERS_MAX {
+            let cause = format!("{WATCHERS_MAX} watch already; close a page, or ask for /debug/sessions once");
+            return Err(Rejection::new(503, cause));
+        }
+        shell.watchers.set(taken + 1);
+        Ok(Seat(shell.clone()))
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.watchers.set(self.0.watchers.get().saturating_sub(1));
+    }
+}
+
+/// Shows an operator what he asked for.
+///
+/// # Errors
+/// 404 for a session that nobody remembers, 503 if too many watch.
+pub(crate) fn show(shell: &Rc<Shell>, view: View, head: &Head<'_>) -> Result<Shown, Rejection> {
+    if head.accept.html()
+        && let Some(page) = page(view)
+    {
+        return Ok(Shown::Reply(page));
+    }
+    match view {
+        View::Sessions => Ok(Shown::Sessions),
+        View::Snapshots => Seat::take(shell).map(Shown::Snapshots),
+        View::Session(session) => story::story(shell, session).map(|body| Shown::Reply(reply(200, JSON, body))),
+        View::Metrics => Ok(Shown::Reply(reply(200, metrics::MEDIA_TYPE, metrics::metrics(shell)))),
+    }
+}
+
+/// The page, where there is one for this view.
+#[cfg(feature = "page")]
+fn page(view: View) -> Option<Reply> {
+    matches!(view, View::Sessions | View::Session(_)).then(page::page)
+}
+
+#[cfg(not(feature = "page"))]
+fn page(_: View) -> Option<Reply> {
+    None
+}
+
+/// The same for an embedder.
+pub(crate) fn text(shell: &Shell, view: View) -> String {
+    let text = match view {
+        View::Metrics => metrics::metrics(shell),
+        View::Snapshots => {
+            let mut text = Vec::new();
+            snapshot(shell, 0, &mut text);
+            text
+        }
+        View::Sessions => return whole(shell),
+        View::Session(session) => story::story(shell, session).unwrap_or_default(),
+    };
+    String::from_utf8(text).unwrap_or_default()
+}
+
+const JSON: &str = "application/json";
+
+fn reply(status: u16, media_type: &'static str, body: Vec<u8>) -> Reply {
+    Reply { status, media_type, headers: Vec::new(), body }
+}
 
 /// `GET /healthz`: the loop turns. It creates nothing.
 pub(crate) fn health(shell: &Shell) -> Reply {
-    let status = if shell.stopping.get() { "stopping" } else { "ok" };
-    reply(json!({ "status": status }))
+    status(200, if shell.stopping.get() { "stopping" } else { "ok" })
 }
 
-fn reply(body: Value) -> Reply {
-    let mut body = body.to_string().into_bytes();
-    body.push(b'\n');
-    Reply { status: 200, media_type: "application/json", headers: Vec::new(), body }
-}
-
-/// `GET /debug/sessions`, piece by piece: ten thousand sessions are some megabytes, and nobody is to wait for them.
-pub(crate) struct Sessions {
-    next: Part,
-}
-
-enum Part {
-    Server,
-    /// From which slot on, and whether a session has been written before.
-    Live {
-        from: usize,
-        some: bool,
-    },
-    Ended,
-    Done,
-}
-
-/// Sessions in one piece.
-const PIECE: usize = 64;
-
-impl Sessions {
-    pub(crate) fn new() -> Sessions {
-        Sessions { next: Part::Server }
-    }
-
-    /// Appends the next piece; false when the last has been.
-    pub(crate) fn write_piece(&mut self, shell: &Shell, out: &mut Vec<u8>) -> bool {
-        let now = shell.now();
-        self.next = match self.next {
-            Part::Server => {
-                out.extend_from_slice(b"{\n\"server\": ");
-                write_json(out, &server(shell, now));
-                out.extend_from_slice(b",\n\"gauges\": ");
-                write_json(out, &gauges(shell));
-                out.extend_from_slice(b",\n\"sessions\": [");
-                Part::Live { from: 0, some: false }
-            }
-            Part::Live { from, some } => {
-                let table = shell.table.borrow();
-                let (sessions, next) = table.some_from(from, PIECE);
-                let texts = sessions.map(|session| live(shell, session, now));
-                let some = write_list(out, texts, some) || some;
-                next.map_or(Part::Ended, |from| Part::Live { from, some })
-            }
-            Part::Ended => {
-                out.extend_from_slice(b"\n],\n\"ended\": [");
-                write_list(out, shell.table.borrow().ended().map(|tomb| past(tomb, now)), false);
-                out.extend_from_slice(b"\n],\n\"counters\": ");
-                write_counters(out, shell, |out, _, value| write_integer(out, value.try_into().unwrap_or(i64::MAX)));
-                out.extend_from_slice(b",\n\"counters_mean\": ");
-                write_counters(out, shell, |out, meaning, _| write_string(out, meaning));
-                out.extend_from_slice(b"\n}\n");
-                Part::Done
-            }
-            Part::Done => return false,
-        };
-        true
-    }
-}
-
-/// Appends an object with a member for each counter.
-fn write_counters(out: &mut Vec<u8>, shell: &Shell, write: impl Fn(&mut Vec<u8>, &str, u64)) {
-    for (at, (name, meaning, value)) in shell.counters().each().enumerate() {
-        out.push(if at == 0 { b'{' } else { b',' });
-        write_string(out, name);
-        out.push(b':');
-        write(out, meaning, value);
-    }
-    out.push(b'}');
-}
-
-/// Everything at once, for an embedder.
-pub(crate) fn whole(shell: &Shell) -> String {
-    let (mut sessions, mut out) = (Sessions::new(), Vec::new());
-    while sessions.write_piece(shell, &mut out) {}
-    String::from_utf8_lossy(&out).into_owned()
-}
-
-/// Appends values line by line, with a comma before each but the first of all; says whether there were any.
-fn write_list(out: &mut Vec<u8>, values: impl Iterator<Item = Value>, follows: bool) -> bool {
-    let mut some = false;
-    for value in values {
-        out.extend_from_slice(if some || follows { b",\n  " } else { b"\n  " });
-        write_json(out, &value);
-        some = true;
-    }
-    some
-}
-
-fn server(shell: &Shell, now: Instant) -> Value {
-    json!({ "up_s": seconds(now, shell.started), "stopping": shell.stopping.get() })
-}
-
-fn gauges(shell: &Shell) -> Value {
-    let (limits, connections) = (shell.limits(), shell.connections.borrow());
-    json!({
-        "sessions": shell.table.borrow().len(),
-        "sessions_max": limits.sessions_max,
-        "connections": connections.len(),
-        "connections_max": limits.connections_max,
-        "connections_idle": connections.iter().filter(|(_, p)| p.waits_for.get() == Wait::Request).count(),
-        "calls_running": shell.calls.borrow().len(),
-        "listens": shell.services.listeners.len(),
-        "listens_max": limits.listens_max,
-        "buffered_bytes": shell.services.common.budget.used(),
-        "buffered_bytes_max": limits.buffered_bytes_max,
-        "unblock_zombies": shell.services.offload.zombies(),
-        "timers": shell.timers(),
-    })
-}
-
-fn live(shell: &Shell, session: &Session, now: Instant) -> Value {
+/// `GET /readyz`: would a new client be served now? 503 and why, if not.
+pub(crate) fn ready(shell: &Shell) -> Reply {
     let limits = shell.limits();
-    let (deadline, reason) = session.deadline(limits);
-    let streams: Vec<_> = session.stream.iter().chain(&session.replies).collect();
-    let (mut queued, mut bytes, mut dropped) = (0, 0, 0);
-    for (messages, waiting, lost) in streams.iter().map(|stream| stream.load()) {
-        (queued, bytes, dropped) = (queued + messages, bytes + waiting, dropped + lost);
-    }
-    let kept: usize = streams.iter().map(|stream| stream.kept_bytes()).sum();
-    let calls = shell.calls.borrow();
-    let running = session.running.iter().filter_map(|running| calls.get(running.call));
-    let running = running.map(|call| {
-        json!({ "tool": &*call.tool, "id": call.cx.request_id().to_string(), "running_ms": now.since(call.started).as_millis() as u64 })
-    });
-    json!({
-        "session": session.fingerprint.to_string(),
-        "transport": session.transport.as_str(),
-        "revision": session.peer.revision.as_str(),
-        "initialized": session.initialized,
-        "principal": session.principal().to_string(),
-        "client": { "name": &*session.peer.client.name, "version": &*session.peer.client.version },
-        "address": session.address.map(|address| address.to_string()),
-        "age_s": seconds(now, session.opened),
-        "idle_s": if session.calls_in_flight > 0 { 0.0 } else { seconds(now, session.last_active) },
-        "expires_in_s": seconds(deadline, now),
-        "expires_because": reason.as_str(),
-        "closing": session.closing,
-        "streams": { "live": session.live_streams, "kept": session.replies.len(), "kept_bytes": kept, "kept_bytes_max": limits.replay_bytes_max },
-        "queue": { "messages": queued, "messages_max": limits.queue_messages_max, "bytes": bytes, "bytes_max": limits.queue_bytes_max, "dropped": dropped },
-        "calls": running.collect::<Vec<_>>(),
-        "calls_in_flight": session.calls_in_flight,
-        "calls_max": limits.calls_max,
-        "questions_open": session.questions.len(),
-        "subscriptions": session.subscriptions.len(),
-        "messages_in": session.messages_in,
-        "answers_out": session.calls_done,
-        "last_error": session.last_error.as_deref(),
-    })
+    let why = if shell.stopping.get() {
+        "stopping"
+    } else if !shell.table.borrow().has_room(shell.now()) {
+        "full: limit sessions_max"
+    } else if shell.connections.borrow().len() >= limits.connections_max {
+        "full: limit connections_max"
+    } else {
+        return status(200, "ready");
+    };
+    Reply { headers: vec![("retry-after", "1".into())], ..status(503, why) }
 }
 
-fn past(tomb: &Tombstone, now: Instant) -> Value {
-    json!({
-        "session": tomb.fingerprint.to_string(),
-        "transport": tomb.transport.as_str(),
-        "client": tomb.client.as_str(),
-        "principal": tomb.principal.to_string(),
-        "lived_s": seconds(tomb.ended, tomb.opened),
-        "ended_s_ago": seconds(now, tomb.ended),
-        "reason": tomb.reason.as_str(),
-    })
-}
-
-/// Seconds with three digits.
-fn seconds(later: Instant, earlier: Instant) -> f64 {
-    later.since(earlier).as_millis() as f64 / 1000.0
+fn status(code: u16, word: &str) -> Reply {
+    let mut body = Vec::new();
+    let mut object = json::Object::new(&mut body);
+    object.text("status", word);
+    object.end();
+    body.push(b'\n');
+    reply(code, JSON, body)
 }

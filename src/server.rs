@@ -20,6 +20,7 @@ use crate::budget::Budget;
 use crate::clock::{Clock, Instant, Sleep};
 use crate::context::Services;
 use crate::counters::Counters;
+use crate::events::Events;
 use crate::handle::{Command, Handle};
 use crate::limits::Limits;
 use crate::net::listen::{Door, Incoming, Listener};
@@ -119,6 +120,7 @@ impl Server {
             budget: Budget::new(self.limits.buffered_bytes_max),
             counters: Counters::default(),
             limits: self.limits.clone(),
+            events: Events::new(self.clock.clone(), self.limits.events_max),
         });
         let offload = Offload::new(self.limits.unblock_threads_max);
         let same_for_all = self.policy.features.access.is_none();
@@ -205,7 +207,7 @@ async fn attend(shell: Rc<Shell>, doors: Vec<Door>, handle: Handle, until_alone:
     shell.stopping.set(true);
     log::info!(target: "portcullis", "stopping: {} calls run, grace {} s", shell.calls.borrow().len(), grace.as_secs());
     shell.services.listeners.all().iter().for_each(|listener| listener.end());
-    hang_up(&shell, |waits_for| waits_for == Wait::Request);
+    hang_up(&shell, |waits_for| matches!(waits_for, Wait::Request | Wait::Watch));
     let patience = drained(&shell, |shell| shell.calls.borrow().is_empty()).or(sleep(&shell, grace));
     patience.or(told_again(&shell, &commands)).await;
     let keys = shell.table.borrow().keys(|_| true);
@@ -241,7 +243,7 @@ fn obey(shell: &Rc<Shell>, command: Command) {
             *shell.policy.tokens.borrow_mut() = Some(tokens);
             revoked.into_iter().for_each(|key| shell.end_session(key, Reason::Revoked));
         }
-        Command::Sessions(answer) => answer(observe::whole(shell)),
+        Command::Show(view, answer) => answer(observe::text(shell, view)),
     }
 }
 

@@ -6,14 +6,16 @@
 //! key with a generation, so that a late visitor finds nothing rather than somebody else. Time and ids are
 //! arguments.
 
+mod fingerprint;
+
 use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
-use std::fmt;
 use std::net::IpAddr;
 use std::rc::Rc;
 
 use slab::Slab;
 
+pub(crate) use self::fingerprint::Fingerprint;
 use crate::budget::Charge;
 use crate::clock::Instant;
 use crate::jsonrpc::{RequestId, prefix};
@@ -23,16 +25,6 @@ use crate::mcp::peer::{Peer, Principal};
 use crate::questions::Questions;
 use crate::stream::Stream;
 use crate::wheel::{Key, Wheel, slot_of};
-
-/// A session's public name: it correlates everything that happened in a session and opens nothing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Fingerprint(pub(crate) u64);
-
-impl fmt::Display for Fingerprint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:010x}", self.0 & 0xff_ffff_ffff)
-    }
-}
 
 /// Which transport a session uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -276,15 +268,23 @@ impl SessionTable {
         if self.slots.len() < self.limits.sessions_max {
             return Ok(None);
         }
-        // Linear in sessions, at most 10,000, and only when the table is full.
-        let idle = self.iter().filter(|session| !session.is_busy() && !session.closing);
-        let longest = idle.min_by_key(|session| session.last_active).map(|session| (session.key, session.last_active));
-        match longest {
-            Some((key, since)) if now.since(since) >= self.limits.session_protected => {
-                Ok(self.end(key, Reason::Evicted, now))
-            }
-            _ => Err(()),
+        match self.who_may_give_way(now) {
+            Some(key) => Ok(self.end(key, Reason::Evicted, now)),
+            None => Err(()),
         }
+    }
+
+    /// Would a newcomer find a place?
+    pub(crate) fn has_room(&self, now: Instant) -> bool {
+        self.slots.len() < self.limits.sessions_max || self.who_may_give_way(now).is_some()
+    }
+
+    /// Linear in sessions, at most 10,000, and only when the table is full.
+    fn who_may_give_way(&self, now: Instant) -> Option<SessionKey> {
+        let idle = self.iter().filter(|session| !session.is_busy() && !session.closing);
+        let longest = idle.min_by_key(|session| session.last_active);
+        let longest = longest.filter(|session| now.since(session.last_active) >= self.limits.session_protected);
+        longest.map(|session| session.key)
     }
 
     /// Puts a newcomer into the table; [`SessionTable::make_room`] came first.

@@ -26,6 +26,7 @@ pub(crate) use self::frame::{Frame, Kind, LastProgress, join_answers, parse_even
 use crate::budget::Budget;
 use crate::clock::Instant;
 use crate::counters::{Counters, count};
+use crate::events::{Events, Kind as What};
 use crate::jsonrpc::RequestId;
 use crate::limits::Limits;
 use crate::session::Fingerprint;
@@ -35,6 +36,7 @@ pub(crate) struct Common {
     pub(crate) budget: Budget,
     pub(crate) counters: Counters,
     pub(crate) limits: Limits,
+    pub(crate) events: Events,
 }
 
 /// Which of the three kinds of stream.
@@ -166,6 +168,11 @@ impl Stream {
 
     pub(crate) fn role(&self) -> Role {
         self.role
+    }
+
+    /// The session it belongs to, as it is shown.
+    pub(crate) fn session(&self) -> Option<Fingerprint> {
+        self.session
     }
 
     pub(crate) fn nonce(&self) -> Option<u64> {
@@ -428,6 +435,7 @@ impl Stream {
     fn dropped(&self, state: &mut State) {
         state.dropped += 1;
         count(&self.common.counters.messages_dropped);
+        self.common.events.note(self.session, What::MessageDropped, "");
     }
 
     fn detach(&self, epoch: u32) {

@@ -21,6 +21,7 @@ use crate::access::{Credentials, Denied};
 use crate::call::Call;
 use crate::clock::Instant;
 use crate::context::Services;
+use crate::events::Kind;
 use crate::features::Features;
 use crate::http::head::Head;
 use crate::http::response::Rejection;
@@ -50,9 +51,24 @@ pub(crate) enum Route {
     Sse,
     Messages,
     Health,
-    Sessions,
+    Ready,
+    /// For the operator.
+    Show(View),
     /// A preflight; answered for any path of ours.
     Preflight,
+}
+
+/// What an operator can look at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum View {
+    /// Every session, living and ended.
+    Sessions,
+    /// What happened in one session.
+    Session(Fingerprint),
+    /// How it stands now, again and again.
+    Snapshots,
+    /// Numbers for Prometheus.
+    Metrics,
 }
 
 /// From where a request came.
@@ -185,13 +201,14 @@ pub(crate) fn check(head: &Head<'_>, from: From, policy: &Policy) -> Result<Admi
     }
     check_method(head, route)?;
     let principal = match (&*policy.tokens.borrow(), route) {
-        (_, Route::Health) => Principal::Anonymous,
-        (_, Route::Sessions) if from.operator => Principal::Anonymous,
+        (_, Route::Health | Route::Ready) => Principal::Anonymous,
+        (_, Route::Show(_)) if from.operator => Principal::Anonymous,
         (None, _) => embedder_says(head, from, policy)?,
         (Some(tokens), _) => tokens.principal(head.authorization)?,
     };
-    if route == Route::Sessions && !from.operator && principal == Principal::Anonymous {
-        let cause = "sessions are shown on the operator's listener (--debug-listen), or here to holders of a token";
+    if matches!(route, Route::Show(_)) && !from.operator && principal == Principal::Anonymous {
+        let cause =
+            "sessions and metrics are shown on the operator's listener (--debug-listen), or here to holders of a token";
         return Err(Rejection::new(403, cause));
     }
     if head.method == "POST" {
@@ -219,17 +236,31 @@ fn route(head: &Head<'_>, from: From, base_path: &str) -> Result<Route, Rejectio
     let path = path.strip_prefix(base_path).filter(|rest| rest.starts_with('/')).unwrap_or(path);
     let route = match path {
         "/healthz" => Route::Health,
-        "/debug/sessions" => Route::Sessions,
+        "/readyz" => Route::Ready,
+        "/metrics" => Route::Show(View::Metrics),
+        "/debug/sessions" => Route::Show(View::Sessions),
+        "/debug/events" => Route::Show(View::Snapshots),
         "/mcp" | "/mcp/" if !from.operator => Route::Mcp,
         "/sse" | "/sse/" if !from.operator => Route::Sse,
         "/messages" | "/messages/" if !from.operator => Route::Messages,
         "*" => Route::Preflight,
+        _ if path.starts_with(SESSION_PATH) => Route::Show(View::Session(fingerprint(&path[SESSION_PATH.len()..])?)),
         _ if from.operator => {
-            return Err(Rejection::new(404, "no such path; this listener has /debug/sessions and /healthz"));
+            let cause = "no such path; this listener has /debug/sessions, /debug/sessions/{fingerprint}, /debug/events, \
+                         /metrics, /healthz and /readyz";
+            return Err(Rejection::new(404, cause));
         }
         _ => return Err(Rejection::new(404, "no such path; this server has /mcp, /sse, /messages/ and /healthz")),
     };
     Ok(route)
+}
+
+/// Where the events of one session are.
+const SESSION_PATH: &str = "/debug/sessions/";
+
+fn fingerprint(text: &str) -> Result<Fingerprint, Rejection> {
+    let unreadable = "no such session: expected ten hexadecimal digits; /debug/sessions names all there are";
+    Fingerprint::read(text).ok_or_else(|| Rejection::new(404, unreadable))
 }
 
 fn check_method(head: &Head<'_>, route: Route) -> Result<(), Rejection> {
@@ -246,8 +277,8 @@ fn check_method(head: &Head<'_>, route: Route) -> Result<(), Rejection> {
         (Route::Sse, _) => refuse("GET"),
         (Route::Messages, "POST") => Ok(()),
         (Route::Messages, _) => refuse("POST"),
-        (Route::Health | Route::Sessions, "GET" | "HEAD") => Ok(()),
-        (Route::Health | Route::Sessions, _) => refuse("GET, HEAD"),
+        (Route::Health | Route::Ready | Route::Show(_), "GET" | "HEAD") => Ok(()),
+        (Route::Health | Route::Ready | Route::Show(_), _) => refuse("GET, HEAD"),
         (Route::Preflight, _) => refuse("OPTIONS"),
     }
 }
@@ -263,7 +294,7 @@ fn check_post(head: &Head<'_>, route: Route) -> Result<(), Rejection> {
     Ok(())
 }
 
-/// Says what an admitted request means. `Health` and `Sessions` are the shell's own.
+/// Says what an admitted request means. `Health`, `Ready` and `Show` are the shell's own.
 pub(crate) fn admit(
     admitted: &Admitted,
     head: &Head<'_>,
@@ -322,12 +353,18 @@ impl Desk<'_> {
         let address = newcomer.address.map(|address| address.to_string()).unwrap_or_default();
         let key = self.table.open(newcomer, self.now);
         crate::counters::count(&self.services.common.counters.sessions_opened);
+        self.note(fingerprint, Kind::Opened, transport.as_str());
         log::info!(
             target: "portcullis",
             "session_opened session={fingerprint} transport={} client={:?} version={:?} revision={} principal={} address={address}",
             transport.as_str(), peer.client.name, peer.client.version, peer.revision.as_str(), peer.principal,
         );
         Ok((key, id))
+    }
+
+    /// Notes what happens to a session, for the operator.
+    fn note(&self, session: Fingerprint, kind: Kind, word: &'static str) {
+        self.services.common.events.note(Some(session), kind, word);
     }
 
     fn fingerprint(&self) -> Fingerprint {

@@ -66,6 +66,7 @@ pub(crate) struct Accept {
     events: Option<bool>,
     application: Option<bool>,
     text: Option<bool>,
+    html: Option<bool>,
     any: Option<bool>,
 }
 
@@ -81,6 +82,11 @@ impl Accept {
     /// Did the client itself name the event stream? A mere `*/*` gets JSON.
     pub(crate) fn asks_for_events(&self) -> bool {
         self.events.or(self.text).unwrap_or(false)
+    }
+
+    /// Did the client name HTML? Only browsers do.
+    pub(crate) fn html(&self) -> bool {
+        self.html.unwrap_or(false)
     }
 
     fn add(&mut self, line: &str) {
@@ -99,6 +105,7 @@ impl Accept {
                 13 if is("application/*") => &mut self.application,
                 6 if is("text/*") => &mut self.text,
                 3 if is("*/*") => &mut self.any,
+                9 if is("text/html") => &mut self.html,
                 _ => continue,
             };
             *slot = Some(!excluded);

@@ -10,7 +10,6 @@ use super::shell::Wait;
 use crate::http::head::Head;
 use crate::http::response::{self, Manner, Rejection};
 use crate::limits::Limits;
-use crate::observe::Sessions;
 use crate::stream::{Frame, Settled, join_answers};
 use crate::transport::{Events, Exchange, First, Form, Reply};
 
@@ -121,26 +120,6 @@ impl Link {
             self.shell.disconnected(call);
         }
         ended
-    }
-
-    /// Writes what the operator wants to see, and lets others run between its pieces.
-    pub(super) async fn show_sessions(&mut self, manner: Manner) -> Result<bool, Lost> {
-        let mut out = Vec::new();
-        response::chunked_head(&mut out, "application/json", &manner);
-        let (mut sessions, mut piece) = (Sessions::new(), Vec::new());
-        while !manner.head_only && sessions.write_piece(&self.shell, &mut piece) {
-            if !piece.is_empty() {
-                response::chunk(&mut out, &piece, manner.http_1_0);
-            }
-            piece.clear();
-            self.flush(&mut out).await?;
-            smol::future::yield_now().await;
-        }
-        if !manner.http_1_0 && !manner.head_only {
-            out.extend_from_slice(response::LAST_CHUNK);
-        }
-        self.flush(&mut out).await?;
-        Ok(!manner.close && !manner.http_1_0)
     }
 }
 

@@ -11,6 +11,7 @@ use crate::call::{Call, CallEnd};
 use crate::clock::Instant;
 use crate::context::RequestContext;
 use crate::counters::count;
+use crate::events::Ended;
 use crate::jsonrpc::{CANCELLED, Error, INTERNAL_ERROR};
 use crate::method::Method;
 use crate::session::{self, Reason, SessionKey};
@@ -69,6 +70,8 @@ impl Shell {
         }
         let running = session::Running { id: call.cx.request_id().clone(), call: slot };
         self.of_session(key, |session| session.running.push(running));
+        let events = &self.services.common.events;
+        events.call_began(call.cx.peer().session, call.method, &call.tool, call.started);
         let (cx, method, tool, started, uncancellable) =
             (call.cx.clone(), call.method, call.tool.clone(), call.started, call.uncancellable);
         let shell = self.clone();
@@ -104,7 +107,10 @@ impl Shell {
             count(&self.counters().calls_failed);
         }
         let level = if end.failed || took >= SLOW { log::Level::Info } else { log::Level::Debug };
-        self.log_call(level, &call.cx, call.method, &call.tool, took, end.outcome, end.bytes);
+        let CallEnd { outcome, failed, bytes, at } = end;
+        let session = call.cx.peer().session;
+        let ended = Ended { session, method: call.method, tool: &call.tool, took, outcome, failed, at };
+        self.note_call(level, &call.cx, bytes, &ended);
         if end.failed {
             let error = format!("{} {}: {}", call.method, call.tool, end.outcome);
             self.of_session(key, |session| session.last_error = Some(error.into()));
@@ -121,21 +127,14 @@ impl Shell {
         }
     }
 
-    #[allow(clippy::too_many_arguments)]
-    fn log_call(
-        &self,
-        level: log::Level,
-        cx: &RequestContext,
-        method: &str,
-        tool: &str,
-        took: Duration,
-        outcome: &str,
-        bytes: usize,
-    ) {
+    /// Tells the operator of a call's end: in the log, among the events, and in the counts.
+    fn note_call(&self, level: log::Level, cx: &RequestContext, bytes: usize, end: &Ended<'_>) {
+        self.services.common.events.call_ended(end);
+        let Ended { method, tool, outcome, .. } = end;
         log::log!(
             target: "portcullis", level,
             "call session={} client={:?} method={method} tool={tool} id={} ms={} bytes={bytes} outcome={outcome}",
-            cx.session().unwrap_or_default(), cx.client().name, cx.request_id(), took.as_millis(),
+            cx.session().unwrap_or_default(), cx.client().name, cx.request_id(), end.took.as_millis(),
         );
     }
 
@@ -200,22 +199,17 @@ impl Shell {
         slots.into_iter().for_each(|slot| self.drop_call(slot));
     }
 
-    fn abort(&self, running: &Running, error: Option<Error>, outcome: &str) {
+    fn abort(&self, running: &Running, error: Option<Error>, outcome: &'static str) {
         let now = self.now();
         running.cx.set_cancelled();
         match error {
             Some(error) => running.cx.answer_error(&error, now),
             None => running.cx.stream().forgo_answer(),
         }
-        self.log_call(
-            log::Level::Info,
-            &running.cx,
-            running.method,
-            &running.tool,
-            now.since(running.started),
-            outcome,
-            0,
-        );
+        let (session, method, tool) = (running.cx.peer().session, running.method, &running.tool);
+        let took = now.since(running.started);
+        let ended = Ended { session, method, tool, took, outcome, failed: true, at: now };
+        self.note_call(log::Level::Info, &running.cx, 0, &ended);
         self.leave_session(running.session, now);
     }
 }

@@ -20,7 +20,7 @@ use crate::counters::count;
 use crate::http::body::{Framer, Step};
 use crate::http::head::Head;
 use crate::http::response::{self, Manner, Rejection};
-use crate::observe;
+use crate::observe::{self, Shown};
 use crate::session::SessionKey;
 use crate::stream::{Frame, Settled, Stream};
 use crate::transport::{self, Admission, Admitted, Events, Exchange, Form, From, Route};
@@ -59,8 +59,8 @@ pub(crate) enum Next {
     Start { calls: Vec<Call>, session: SessionKey },
     /// Wait for calls that answer here.
     Answer { exchange: Exchange, manner: Manner, running: Option<CallKey> },
-    /// Show all sessions.
-    Show { manner: Manner },
+    /// Show the operator what takes more than one write.
+    Show { shown: Shown, manner: Manner },
     /// Become a stream.
     Stream { events: Events, manner: Manner },
 }
@@ -141,7 +141,7 @@ impl Link {
                 }
                 // Boxed: most connections never wait for a call, and none should carry the room for it.
                 Next::Answer { exchange, manner, running } => Box::pin(self.answer(exchange, manner, running)).await,
-                Next::Show { manner } => Box::pin(self.show_sessions(manner)).await,
+                Next::Show { shown, manner } => Box::pin(self.show(shown, manner)).await,
                 Next::Stream { events, manner } => {
                     let opened = self.open(events, &manner);
                     Box::pin(self.stream(opened, !manner.close && !manner.http_1_0)).await
@@ -355,7 +355,12 @@ impl Link {
         log::debug!(target: "portcullis", "request {} {} body={}", head.method, head.path, body.len());
         let admission = match admitted.route {
             Route::Health => Ok(Admission::Reply(observe::health(&self.shell))),
-            Route::Sessions => return Next::Show { manner },
+            Route::Ready => Ok(Admission::Reply(observe::ready(&self.shell))),
+            Route::Show(view) => match observe::show(&self.shell, view, head) {
+                Ok(Shown::Reply(reply)) => Ok(Admission::Reply(reply)),
+                Ok(shown) => return Next::Show { shown, manner },
+                Err(rejection) => Err(rejection),
+            },
             _ => self.shell.at_desk(self.shell.now(), |desk| transport::admit(admitted, head, body, from, desk)),
         };
         match admission {

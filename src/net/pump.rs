@@ -10,6 +10,7 @@ use std::task::Poll;
 
 use super::connection::{Link, Lost};
 use super::shell::{Cut, Shell, Wait};
+use crate::events::Kind;
 use crate::http::response::{self, Manner};
 use crate::session::{Reason, SessionKey};
 use crate::sse;
@@ -38,6 +39,12 @@ impl Drop for Open {
     fn drop(&mut self) {
         self.unwritten.drain(..).for_each(|frame| self.attachment.lost(&frame));
         let Some(session) = self.session else { return };
+        let ended = self.attachment.stream().ended().is_some();
+        match (ended, self.role) {
+            (false, _) => self.note(Kind::StreamLost),
+            (true, Role::Reply) => {} // its call's end says it
+            (true, _) => self.note(Kind::StreamEnded),
+        }
         if let Ok(mut table) = self.shell.table.try_borrow_mut() {
             table.stream_closed(session, self.shell.now());
         }
@@ -84,6 +91,7 @@ impl Link {
         let mut open = Open { shell, session, role, eof_ends, attachment, http_1_0, unwritten };
         open.begin(&mut out, &first);
         if role != Role::Reply {
+            open.note(Kind::StreamAttached);
             self.pending = Vec::new();
         }
         self.unwritten = Vec::new();
@@ -153,6 +161,15 @@ impl Link {
 }
 
 impl Open {
+    fn note(&self, kind: Kind) {
+        let word = match self.role {
+            Role::Reply => "answer",
+            Role::Standalone => "get",
+            Role::Session => "session",
+        };
+        self.shell.services.common.events.note(self.attachment.stream().session(), kind, word);
+    }
+
     fn begin(&mut self, out: &mut Vec<u8>, first: &First) {
         match first {
             First::Endpoint(uri) => self.chunk(out, |event| sse::event(event, None, "endpoint", uri.as_bytes())),

@@ -12,6 +12,7 @@ use super::calls::{CallKey, Running};
 use crate::clock::{Clock, Instant};
 use crate::context::Services;
 use crate::counters::{Counters, count, peak};
+use crate::events::Kind;
 use crate::limits::Limits;
 use crate::session::{Reason, Session, SessionKey, SessionTable};
 use crate::transport::{Desk, Effects, From, Policy};
@@ -33,6 +34,8 @@ pub(crate) struct Shell {
     waits: RefCell<Wheel>,
     call_ends: RefCell<Wheel>,
     pub(crate) call_serial: Cell<u32>,
+    /// Operators who watch.
+    pub(crate) watchers: Cell<usize>,
     beat_phase: Cell<u32>,
     connection_serial: Cell<u32>,
     /// Who waits for the last connection to end.
@@ -66,6 +69,8 @@ pub(crate) enum Wait {
     Write,
     /// An answer, or the next message of a stream; there is no limit to that here.
     Answer,
+    /// The next look of an operator, who waits for nothing.
+    Watch,
 }
 
 /// Why a connection is cut from outside.
@@ -103,6 +108,7 @@ impl Shell {
             waits: RefCell::new(Wheel::new()),
             call_ends: RefCell::new(Wheel::new()),
             call_serial: Cell::new(0),
+            watchers: Cell::new(0),
             beat_phase: Cell::new(0),
             connection_serial: Cell::new(0),
             vacant: Cell::default(),
@@ -179,6 +185,7 @@ impl Shell {
     /// What follows from the end of a session: its streams end, and for some reasons its calls.
     pub(crate) fn session_ended(&self, session: Session, reason: Reason) {
         count(&self.counters().sessions_ended);
+        self.services.common.events.note(Some(session.fingerprint), Kind::Ended, reason.as_str());
         let now = self.now();
         log::info!(
             target: "portcullis",
@@ -261,7 +268,7 @@ impl Shell {
             Wait::Head => limits.head_wait,
             Wait::Body => limits.body_wait,
             Wait::Write => limits.write_wait,
-            Wait::Answer => return presence.deadline.set(None),
+            Wait::Answer | Wait::Watch => return presence.deadline.set(None),
         };
         presence.deadline.set(Some(now + most));
         self.watch(presence);
@@ -337,6 +344,7 @@ impl Shell {
     pub(crate) fn run_due(self: &Rc<Self>, now: Instant) -> bool {
         if let Some(due) = self.next_deadline() {
             peak(&self.counters().timer_late_ms_max, now.since(due).as_millis() as u64);
+            self.services.common.events.loop_lag(now.since(due), now);
         }
         for _ in 0..DUE_PER_TURN {
             let did = self.expire_session(now) | self.expire_wait(now) | self.expire_call(now);

@@ -7,6 +7,7 @@ use super::frame::event_id;
 use super::{Feed, Frame, Kind, Role, State, Stream, close_if_drained, wake};
 use crate::budget::Forgetful;
 use crate::counters::count;
+use crate::events::Kind as What;
 use crate::jsonrpc::RequestId;
 
 impl Stream {
@@ -81,6 +82,7 @@ impl Stream {
     /// Says that an answer can be delivered to nobody.
     pub(crate) fn undeliverable(&self, frame: &Frame) {
         count(&self.common.counters.responses_undeliverable);
+        self.common.events.note(self.session, What::Undeliverable, "");
         let (session, id) = (self.session.unwrap_or_default(), frame.answers.as_ref());
         let id = id.map(RequestId::to_string).unwrap_or_default();
         log::info!(target: "portcullis", "response_undeliverable session={session} id={id} bytes={}", frame.bytes());

@@ -11,6 +11,7 @@ use crate::budget::Charge;
 use crate::call::{Call, Work};
 use crate::context::{Origin, RequestContext};
 use crate::counters::count;
+use crate::events::Kind;
 use crate::features::{Begun, Mirrored};
 use crate::http::response::Rejection;
 use crate::jsonrpc::{self, Error, INTERNAL_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, Message, Params, RequestId};
@@ -63,6 +64,8 @@ impl Desk<'_> {
             session.last_active = self.now;
             session.messages_in += messages.len() as u64;
             if session.calls_in_flight + requests > most {
+                let fingerprint = session.fingerprint;
+                self.note(fingerprint, Kind::Refused, "calls_max");
                 let cause = format!("{most} calls of this session are running already (limit calls_max); wait for one");
                 return Err(Rejection::new(503, cause));
             }
@@ -70,6 +73,7 @@ impl Desk<'_> {
         let (waiting, bytes, _) = stream.load();
         if requests > 0 && (bytes >= limits.queue_bytes_max || waiting >= limits.queue_messages_max + most) {
             // P39: whoever does not read his answers gets no further ones; nobody else pays for him.
+            self.services.common.events.note(stream.session(), Kind::Refused, "queue_bytes_max");
             let cause = format!(
                 "{bytes} bytes of answers wait on this session's stream (limit queue_bytes_max); read them first"
             );
@@ -78,7 +82,9 @@ impl Desk<'_> {
         let room = limits.result_bytes_max;
         let mut rooms = Vec::with_capacity(requests);
         for _ in 0..requests {
-            rooms.push(self.room_for(room)?);
+            rooms.push(self.room_for(room).inspect_err(|_| {
+                self.services.common.events.note(stream.session(), Kind::Refused, "buffered_bytes_max");
+            })?);
         }
         let mut calls = Vec::with_capacity(requests);
         for message in messages {
@@ -222,6 +228,8 @@ impl Desk<'_> {
             );
             session.peer = Rc::new(peer);
             session.initialized = true;
+            let fingerprint = session.fingerprint;
+            self.note(fingerprint, Kind::Initialized, revision.as_str());
         }
         if let Some(key) = asker.session {
             self.table.settle(key, self.now);

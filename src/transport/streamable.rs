@@ -12,6 +12,7 @@ use super::{
 use crate::call::{Call, Work};
 use crate::context::{Origin, RequestContext};
 use crate::counters::count;
+use crate::events::Kind;
 use crate::http::head::Head;
 use crate::http::response::Rejection;
 use crate::jsonrpc::{self, Body, Message, Params, RequestId};
@@ -176,6 +177,7 @@ impl Desk<'_> {
             address: self.address(head, from),
             initialized: true,
         })?;
+        self.note(fingerprint, Kind::Initialized, revision.as_str());
         let reply = Stream::new(&self.services.common, Role::Reply, Some(fingerprint), None);
         reply.expect_answer();
         self.table.call_begins(key);
@@ -206,12 +208,15 @@ impl Desk<'_> {
                         "Last-Event-ID: cannot resume; the event is not of this session, or no longer kept (limits replay_wait, replay_bytes_max); send the request again",
                     )
                 };
-                let (nonce, seq) = parse_event_id(event).ok_or_else(cannot)?;
                 let mut streams = session.replies.iter().chain(&session.stream);
-                let stream = streams.find(|stream| stream.nonce() == Some(nonce)).ok_or_else(cannot)?;
-                if !stream.can_resume_after(seq) {
+                let found = parse_event_id(event)
+                    .and_then(|(nonce, seq)| Some((streams.find(|stream| stream.nonce() == Some(nonce))?, seq)));
+                let events = &self.services.common.events;
+                let Some((stream, seq)) = found.filter(|(stream, seq)| stream.can_resume_after(*seq)) else {
+                    events.note(Some(session.fingerprint), Kind::Refused, "cannot_resume");
                     return Err(cannot());
-                }
+                };
+                events.note(Some(session.fingerprint), Kind::StreamResumed, "");
                 count(&self.services.common.counters.streams_resumed);
                 stream.attach(Some(seq))
             }

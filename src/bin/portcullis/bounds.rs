@@ -52,6 +52,7 @@ pub(crate) const BOUNDS: &[Bound] = &[
     Bound { name: "page-items-max", help: "entries on one page of a list", slot: Slot::Count(65_536, |l| &mut l.page_items_max) },
     Bound { name: "rounds-max", help: "questions that one request may lead to (2026-07-28)", slot: Slot::Count(1_024, |l| &mut l.rounds_max) },
     Bound { name: "tombstones-max", help: "ended sessions whose reason is remembered", slot: Slot::Count(1_000_000, |l| &mut l.tombstones_max) },
+    Bound { name: "events-max", help: "events of sessions that are remembered", slot: Slot::Count(1_000_000, |l| &mut l.events_max) },
     Bound { name: "unblock-threads-max", help: "threads for tools that block", slot: Slot::Count(256, |l| &mut l.unblock_threads_max) },
     Bound { name: "head-bytes-max", help: "request line and headers", slot: Slot::Bytes(|l| &mut l.head_bytes_max) },
     Bound { name: "body-bytes-max", help: "body of a request", slot: Slot::Bytes(|l| &mut l.body_bytes_max) },

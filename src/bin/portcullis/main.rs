@@ -15,6 +15,7 @@ mod log;
 mod options;
 mod process;
 mod serve;
+mod sessions;
 mod tools;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         None | Some("serve") => serve::main(&PROGRAM, args, tools::register),
         #[cfg(feature = "config")]
         Some(word @ ("check-config" | "tools" | "call")) => commands::main(&PROGRAM, word, args),
+        Some("sessions") => sessions::main(&PROGRAM, args),
         Some(other) => serve::fail(&PROGRAM, &options::unknown(&PROGRAM, other), 2),
     }
 }

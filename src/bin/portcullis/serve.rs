@@ -73,8 +73,8 @@ fn run(
     }
     let server = builder.build().map_err(|error| error.to_string())?;
     // Before the first byte is served: who sees the URLs may send signals.
-    let signals =
-        Signals::new([Signal::Term, Signal::Int]).map_err(|error| format!("cannot wait for signals: {error}"))?;
+    let signals = Signals::new([Signal::Term, Signal::Int, Signal::Usr1])
+        .map_err(|error| format!("cannot wait for signals: {error}"))?;
 
     let open = listeners::open(&options)?;
     say(&welcome(program, &options, &open));
@@ -127,18 +127,28 @@ fn tokens(path: &Path) -> Result<Tokens, String> {
 
 /// Turns signals into the server's end. Never ends by itself before the third.
 async fn obey(mut signals: Signals, handle: Handle, grace: Duration) -> io::Result<()> {
-    if let Some(Ok(signal)) = signals.next().await {
+    if let Some(Ok(signal)) = next_end(&mut signals, &handle).await {
         info!("{signal:?}: running calls may finish within {} s; a second signal ends at once", grace.as_secs_f64());
         handle.shutdown(grace);
     }
-    if let Some(Ok(signal)) = signals.next().await {
+    if let Some(Ok(signal)) = next_end(&mut signals, &handle).await {
         info!("{signal:?}: ending at once");
         handle.shutdown(Duration::ZERO);
     }
     // Whoever sends a third one does not want to hear why it takes long: the server is dropped.
-    match signals.next().await {
+    match next_end(&mut signals, &handle).await {
         Some(_) => Ok(()),
         None => future::pending().await,
+    }
+}
+
+/// The next signal that means an end; SIGUSR1 only asks what is going on, and is answered in the log.
+async fn next_end(signals: &mut Signals, handle: &Handle) -> Option<io::Result<Signal>> {
+    loop {
+        match signals.next().await {
+            Some(Ok(Signal::Usr1)) => crate::sessions::log(handle).await,
+            other => return other,
+        }
     }
 }
 
