@@ -96,7 +96,7 @@ pub(crate) struct Ring {
 }
 
 /// How far back the last entry of a session is looked for: sessions that are busy at once have one each.
-const LOOK_BACK: usize = 8;
+const LOOK_BACK: usize = 16;
 
 impl Ring {
     pub(crate) fn new(most: usize) -> Ring {
