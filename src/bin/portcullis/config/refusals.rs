@@ -438,3 +438,18 @@ fn the_command_line_wins_over_the_file_option_by_option() {
     assert!(parse("--listen 192.0.2.1:1").err().unwrap().contains("nobody would be asked who they are"));
     assert!(parse("--config x").err().unwrap().contains("`--config` is given twice"));
 }
+
+#[test]
+fn no_file_panics_whatever_was_cut_off_or_mistyped() {
+    let example = include_str!("../../../../examples/appliance.toml");
+    let mut faults = 0;
+    for at in (0..example.len()).filter(|at| example.is_char_boundary(*at)).step_by(23) {
+        // Half the time something is missing behind it, half the time there is something else in its place.
+        faults += usize::from(read(&example[..at]).is_err());
+        let wrong = ["\"", "[", "]", "{", "}", "=", "'", "\n", "\\", ".", "#", "9", "\0", "é", "\"\"\"", ","];
+        let mut text = example.to_owned();
+        text.replace_range(at..at + example[at..].chars().next().map_or(0, char::len_utf8), wrong[at % wrong.len()]);
+        faults += usize::from(read(&text).is_err());
+    }
+    assert!(faults > 200, "{faults}");
+}
