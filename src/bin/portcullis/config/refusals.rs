@@ -44,6 +44,8 @@ fn what_is_no_toml_is_refused_at_its_line() {
         ("[server]\ngrace = \"\\q\"", "2:11", "escape"),
         ("[server]\ngrace = 1__0", "2:10", "`_` may only go between digits"),
         ("[server]\ngrace = 01", "2:9", "leading"),
+        ("# a\rb", "1:4", "a control character, U+000D: write \\u000d in a string"),
+        ("[server]\n# \0", "2:3", "a control character, U+0000"),
         ("[server]\ngrace = nan", "2:9", "expected a finite number"),
         ("[server]\ngrace = 99999999999999999999", "2:9", "expected an integer of at most 64 bits"),
         ("[server]\n\"grace = 1", "2:11", "expected `=`"),

@@ -102,6 +102,16 @@ impl Source {
     /// # Errors
     /// The first fault.
     pub(crate) fn parse(&self) -> Result<Table, Fault> {
+        // Nowhere allowed, but the parser looks for them in strings alone.
+        let bytes = self.text.as_bytes();
+        let is_control = |at: &usize| match bytes[*at] {
+            b'\t' | b'\n' => false,
+            b'\r' => bytes.get(at + 1) != Some(&b'\n'),
+            byte => byte.is_ascii_control(),
+        };
+        if let Some(at) = (0..bytes.len()).find(is_control) {
+            return Err(fault(at, &format!("a control character, U+{:04X}: write \\u{0:04x} in a string", bytes[at])));
+        }
         let tokens = toml_parser::Source::new(&self.text).lex().into_vec();
         let mut pieces = Pieces { list: Vec::new() };
         let mut error = None;
