@@ -67,6 +67,14 @@ pub trait Access {
     /// Why the request is not let in.
     fn principal(&self, request: &Credentials<'_>) -> Result<Principal, Denied>;
 
+    /// Is he still one who is let in? Asked about everybody who is there when
+    /// [`Handle::access_changed`](crate::Handle::access_changed) or [`Handle::set_tokens`](crate::Handle::set_tokens) says
+    /// that this may have changed: the sessions and calls of those who are not end. Without an answer of yours: yes.
+    fn knows(&self, principal: &Principal) -> bool {
+        let _ = principal;
+        true
+    }
+
     /// May he use it? Without an answer of yours: yes.
     fn may_use(&self, principal: &Principal, item: Item<'_>) -> bool {
         let _ = (principal, item);

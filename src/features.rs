@@ -1,6 +1,7 @@
 //! What a server offers, and how a request for it begins (4.4 … 4.8). It knows nothing of transports and sessions:
 //! the same request from whichever revision comes to the same handler.
 
+use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use crate::asking::{Asking, Rounds};
 use crate::call::{self, Work};
 use crate::context::RequestContext;
 use crate::counters::count;
-use crate::jsonrpc::{Error, HEADER_MISMATCH};
+use crate::jsonrpc::{self, Error, HEADER_MISMATCH};
 use crate::listing::{self, Listed, Page};
 use crate::mcp::capability::ClientCapability;
 use crate::mcp::compat::{Outcome, Writer};
@@ -25,12 +26,27 @@ use crate::prompts::{Blank, Completions, GetParams, Prompts, read_completion};
 use crate::resources::{self, Resources};
 use crate::revision::Revision;
 use crate::schema::HeaderKind;
-use crate::tools::{self, CallFuture, CallParams, Tools};
+use crate::tools::{self, CallFuture, CallParams, Toolset};
+
+/// Why a server cannot be built, or tools not take the place of others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BuildError(pub(crate) String);
+
+impl std::fmt::Display for BuildError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for BuildError {}
 
 /// Everything that a server offers.
 #[derive(Default)]
 pub(crate) struct Features {
-    pub(crate) tools: Tools,
+    /// Replaced as a whole; whoever looks at them holds the set that he found.
+    tools: RefCell<Rc<Toolset>>,
+    /// Whether tools are offered although there may be none: somebody replaces them, and clients have been told so.
+    tools_change: Cell<bool>,
     pub(crate) resources: Resources,
     pub(crate) prompts: Prompts,
     pub(crate) completions: Completions,
@@ -75,7 +91,7 @@ impl Features {
     /// # Errors
     /// The first fault of all descriptions, in words.
     pub(crate) fn check(&self) -> Result<(), String> {
-        self.tools.check()?;
+        self.tools().check().map_err(|fault| fault.0)?;
         self.resources.check()?;
         self.prompts.check()?;
         for blank in self.completions.blanks() {
@@ -110,8 +126,46 @@ impl Features {
         capabilities.into()
     }
 
+    /// Appends the members of an `InitializeResult` behind its version (F-11, F-12), and its closing brace.
+    pub(crate) fn introduce(&self, out: &mut Vec<u8>, server_info: &[u8]) {
+        out.extend_from_slice(b"\"capabilities\":");
+        jsonrpc::write_json(out, &self.capabilities());
+        if let Some(instructions) = &self.instructions {
+            out.extend_from_slice(b",\"instructions\":");
+            jsonrpc::write_string(out, instructions);
+        }
+        out.extend_from_slice(b",\"serverInfo\":");
+        out.extend_from_slice(server_info);
+        out.push(b'}');
+    }
+
+    pub(crate) fn tools(&self) -> Rc<Toolset> {
+        self.tools.borrow().clone()
+    }
+
+    pub(crate) fn set_tools(&self, tools: Toolset) {
+        let before = self.tools.replace(Rc::new(tools));
+        drop(before); // with its handlers, which may hold anything: nothing is borrowed here
+    }
+
+    /// Tools are offered from now on, even while there are none.
+    pub(crate) fn offer_tools(&self) {
+        self.tools_change.set(true);
+    }
+
+    /// Puts other tools in place of those there are, if nothing is wrong with them.
+    ///
+    /// # Errors
+    /// The first fault of all descriptions, in words; then nothing has changed.
+    pub(crate) fn replace_tools(&self, tools: Toolset) -> Result<(), BuildError> {
+        tools.check()?;
+        self.offer_tools();
+        self.set_tools(tools);
+        Ok(())
+    }
+
     pub(crate) fn has_tools(&self) -> bool {
-        !self.tools.entries.is_empty()
+        self.tools_change.get() || !self.tools().entries.is_empty()
     }
 
     pub(crate) fn has_resources(&self) -> bool {
@@ -131,6 +185,13 @@ impl Features {
         let asks = |access: &Rc<dyn Access>| {
             catch_unwind(AssertUnwindSafe(|| access.may_use(principal, item))).unwrap_or(false)
         };
+        self.access.as_ref().is_none_or(asks)
+    }
+
+    /// Is `principal` still one who is let in? A policy that panics knows nobody.
+    pub(crate) fn knows(&self, principal: &Principal) -> bool {
+        let asks =
+            |access: &Rc<dyn Access>| catch_unwind(AssertUnwindSafe(|| access.knows(principal))).unwrap_or(false);
         self.access.as_ref().is_none_or(asks)
     }
 
@@ -192,9 +253,10 @@ impl Features {
 
     /// `tools/call`.
     pub(crate) fn call(&self, params: &Members<'_>, mirrored: Mirrored<'_>, cx: &RequestContext) -> Begun {
+        let tools = self.tools();
         let found = CallParams::read(params).and_then(|call| {
             let may_use = |item: Item<'_>| self.may_use(cx.principal(), item);
-            self.tools.find(&call.name, may_use).map(|entry| (call, entry))
+            tools.find(&call.name, may_use).map(|entry| (call, entry))
         });
         let (call, entry) = match found {
             Ok(found) => found,

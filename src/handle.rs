@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use async_channel::{Receiver, Sender};
 
+use crate::features::BuildError;
 use crate::process;
 use crate::subscription::Changes;
+use crate::tools::Toolset;
 use crate::transport::View;
 use crate::transport::auth::Tokens;
 
@@ -44,6 +46,8 @@ struct Wire {
     receiver: Receiver<Command>,
     loop_is: Mutex<Loop>,
     changes: Mutex<Changes>,
+    /// Tokens that are to be let in instead of those before.
+    tokens: Mutex<Option<Tokens>>,
 }
 
 /// Where the server is that answers.
@@ -59,7 +63,7 @@ pub(crate) enum Command {
     Shutdown(Duration),
     /// There is something in the changes.
     Changed,
-    Tokens(Tokens),
+    Tools(Box<dyn FnOnce() -> Toolset + Send>, Sender<Result<(), BuildError>>),
     Show(View, Box<dyn FnOnce(String) + Send>),
 }
 
@@ -122,7 +126,8 @@ impl Handle {
     /// A handle for a server that is yet to be built.
     pub fn new() -> Handle {
         let (commands, receiver) = async_channel::bounded(WAITING_MAX);
-        Handle(Arc::new(Wire { commands, receiver, loop_is: Mutex::new(Loop::NotYet), changes: Mutex::default() }))
+        let (loop_is, changes, tokens) = (Mutex::new(Loop::NotYet), Mutex::default(), Mutex::default());
+        Handle(Arc::new(Wire { commands, receiver, loop_is, changes, tokens }))
     }
 
     /// Stops the server: listeners close at once, running calls get `grace` to finish, streams are ended.
@@ -170,9 +175,64 @@ impl Handle {
         std::mem::take(&mut *self.0.changes.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Replaces the tokens. Sessions of tokens that are gone end.
+    /// Replaces the tokens. Sessions, listeners and calls of those that are gone end.
     pub fn set_tokens(&self, tokens: Tokens) {
-        self.ask(Command::Tokens(tokens));
+        self.changed(|changes| {
+            changes.access = true;
+            *self.0.tokens.lock().unwrap_or_else(PoisonError::into_inner) = Some(tokens);
+        });
+    }
+
+    /// The tokens that were set last, if the server has not seen them yet.
+    pub(crate) fn take_tokens(&self) -> Option<Tokens> {
+        self.0.tokens.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Says that the server's [`Access`](crate::Access) would answer otherwise than before. Sessions, listeners and calls
+    /// of those whom it does not know any more end; all others are told that the lists have changed, because what
+    /// they may use may be something else.
+    pub fn access_changed(&self) {
+        self.changed(|changes| {
+            (changes.access, changes.tools, changes.prompts, changes.resources) = (true, true, true, true);
+        });
+    }
+
+    /// Puts other tools in place of those there are, while the server runs. `make` is called on the server's thread, so
+    /// handlers need no `Send`; what it gives back is checked as [`Builder::build`](crate::Builder::build) would. Then
+    /// the whole set is there at once, or nothing has changed. Running calls keep their handlers and finish; clients
+    /// that listen are told that the list has changed.
+    ///
+    /// Before the server begins this waits until it does.
+    ///
+    /// ```
+    /// use portcullis::{CallError, Handle, RequestContext, Server, Tool, Toolset};
+    ///
+    /// async fn uptime(_: RequestContext, _: serde_json::Value) -> Result<String, CallError> {
+    ///     Ok(std::fs::read_to_string("/proc/uptime")?)
+    /// }
+    ///
+    /// let handle = Handle::new();
+    /// let server = Server::builder("edge-fw", "1.0.0").tools(Toolset::new()).handle(&handle).build()?;
+    /// let reload = async {
+    ///     let faulty = handle.replace_tools(|| Toolset::new().tool(Tool::new("up time"), uptime)).await;
+    ///     assert!(faulty.is_err(), "that is no name");
+    ///     let replaced = handle.replace_tools(|| Toolset::new().tool(Tool::new("uptime").read_only(), uptime)).await;
+    ///     handle.shutdown(std::time::Duration::ZERO);
+    ///     replaced
+    /// };
+    /// let (served, replaced) = smol::block_on(smol::future::zip(server.serve(Vec::new()), reload));
+    /// served?;
+    /// replaced?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The first fault of all descriptions, in words; that `make` panicked; any [`AskError`].
+    pub async fn replace_tools(&self, make: impl FnOnce() -> Toolset + Send + 'static) -> Result<(), BuildError> {
+        let unasked = |error: AskError| BuildError(error.to_string());
+        let (answer, wait) = async_channel::bounded(1);
+        self.question(Command::Tools(Box::new(make), answer)).map_err(unasked)?;
+        wait.recv().await.unwrap_or_else(|_| Err(unasked(AskError::NotServing)))
     }
 
     /// What `/debug/sessions` shows, as JSON. Asked before the server has begun, this waits until it has.

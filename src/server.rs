@@ -6,6 +6,7 @@ use std::cell::RefCell;
 use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -15,14 +16,16 @@ use async_channel::Receiver;
 use smol::LocalExecutor;
 use smol::future::FutureExt;
 
-pub use self::builder::{BuildError, Builder};
+pub use self::builder::Builder;
 use crate::budget::Budget;
 use crate::clock::{Clock, Instant, Sleep};
 use crate::context::Services;
 use crate::counters::Counters;
 use crate::events::Events;
+use crate::features::BuildError;
 use crate::handle::{Command, Handle};
 use crate::limits::Limits;
+use crate::mcp::peer::Principal;
 use crate::net::listen::{Door, Incoming, Listener};
 use crate::net::shell::{Cut, Shell, Wait};
 use crate::observe;
@@ -32,7 +35,9 @@ use crate::seal::Seal;
 use crate::session::Reason;
 use crate::stream::Common;
 use crate::subscription::{Changes, Filter};
+use crate::tools::Toolset;
 use crate::transport::Policy;
+use crate::transport::auth::Tokens;
 
 /// An MCP server that is ready to serve.
 ///
@@ -189,17 +194,18 @@ impl<F: Future<Output = ()>> Future for Turns<'_, F> {
 /// Accepts and obeys until told to stop, then drains.
 async fn attend(shell: Rc<Shell>, doors: Vec<Door>, handle: Handle, until_alone: bool) {
     let commands = handle.commands();
-    drop(handle.take_changes()); // those of a server before this one
+    // Changes of lists are those of a server before this one.
+    if handle.take_changes().access {
+        access_changed(&shell, handle.take_tokens());
+    }
     let mut accepting: Vec<_> = doors.into_iter().filter_map(|door| shell.spawn(door.serve(shell.clone()))).collect();
     let told = async {
         loop {
             match commands.recv().await {
                 Ok(Command::Shutdown(grace)) => break grace,
-                Ok(command) => obey(&shell, command),
+                Ok(command) => obey(&shell, &handle, command),
                 Err(_) => std::future::pending().await,
             }
-            // With every command, not only with its own, which may not have found a place.
-            tell(&shell, &handle.take_changes());
         }
     };
     let grace = if until_alone { told.or(alone(&shell, &mut accepting)).await } else { told.await };
@@ -209,13 +215,13 @@ async fn attend(shell: Rc<Shell>, doors: Vec<Door>, handle: Handle, until_alone:
     shell.services.listeners.all().iter().for_each(|listener| listener.end());
     hang_up(&shell, |waits_for| matches!(waits_for, Wait::Request | Wait::Watch));
     let patience = drained(&shell, |shell| shell.calls.borrow().is_empty()).or(sleep(&shell, grace));
-    patience.or(told_again(&shell, &commands)).await;
+    patience.or(told_again(&shell, &handle, &commands)).await;
     let keys = shell.table.borrow().keys(|_| true);
     keys.into_iter().for_each(|key| shell.end_session(key, Reason::Shutdown));
     shell.drop_stateless_calls(|_| true);
     // What was answered or ended last is on its way out; a peer that takes nothing is not waited for.
     let last = drained(&shell, |shell| shell.connections.borrow().is_empty()).or(sleep(&shell, LAST_BYTES));
-    last.or(told_again(&shell, &commands)).await;
+    last.or(told_again(&shell, &handle, &commands)).await;
     log::info!(target: "portcullis", "stopped");
 }
 
@@ -231,28 +237,60 @@ async fn alone(shell: &Shell, accepting: &mut Vec<smol::Task<()>>) -> Duration {
 /// How long connections have for their last bytes at shutdown.
 const LAST_BYTES: Duration = Duration::from_millis(150);
 
-fn obey(shell: &Rc<Shell>, command: Command) {
+fn obey(shell: &Rc<Shell>, handle: &Handle, command: Command) {
     match command {
         Command::Shutdown(_) | Command::Changed => {}
-        Command::Tokens(tokens) => {
-            for listener in shell.services.listeners.all().iter().filter(|listener| !tokens.know(&listener.principal)) {
-                listener.end();
+        Command::Tools(make, answer) => {
+            let replaced = replace_tools(shell, make);
+            if replaced.is_ok() {
+                handle.tools_list_changed();
             }
-            shell.drop_stateless_calls(|cx| !tokens.know(cx.principal()));
-            let revoked = shell.table.borrow().keys(|session| !tokens.know(session.principal()));
-            *shell.policy.tokens.borrow_mut() = Some(tokens);
-            revoked.into_iter().for_each(|key| shell.end_session(key, Reason::Revoked));
+            // Whoever asked may have stopped waiting.
+            drop(answer.try_send(replaced));
         }
         Command::Show(view, answer) => answer(observe::text(shell, view)),
     }
+    // With every command, not only with its own, which may not have found a place.
+    let changes = handle.take_changes();
+    if changes.access {
+        access_changed(shell, handle.take_tokens());
+    }
+    tell(shell, changes);
+}
+
+fn replace_tools(shell: &Shell, make: Box<dyn FnOnce() -> Toolset + Send>) -> Result<(), BuildError> {
+    let made = catch_unwind(AssertUnwindSafe(make));
+    let tools = made.map_err(|_| BuildError("what makes the tools panicked; the host's log says where".into()))?;
+    shell.policy.features.replace_tools(tools)
+}
+
+/// Ends everything of those who are not let in any more.
+fn access_changed(shell: &Shell, tokens: Option<Tokens>) {
+    let policy = &shell.policy;
+    if let Some(tokens) = tokens {
+        *policy.tokens.borrow_mut() = Some(tokens);
+    }
+    policy.access_changes.set(policy.access_changes.get().wrapping_add(1));
+    let is_good = |principal: &Principal| policy.knows(principal);
+    for listener in shell.services.listeners.all().iter().filter(|listener| !is_good(&listener.principal)) {
+        listener.end();
+    }
+    shell.drop_stateless_calls(|cx| !is_good(cx.principal()));
+    let revoked = shell.table.borrow().keys(|session| !is_good(session.principal()));
+    revoked.into_iter().for_each(|key| shell.end_session(key, Reason::Revoked));
 }
 
 /// Tells everybody who wants to know what has changed.
-fn tell(shell: &Shell, changes: &Changes) {
+fn tell(shell: &Shell, mut changes: Changes) {
+    let features = &shell.policy.features;
+    // Not of lists that were never offered.
+    changes.tools &= features.has_tools();
+    changes.prompts &= features.has_prompts();
+    changes.resources &= features.has_resources();
+    changes.access = false;
     if changes.is_empty() {
         return;
     }
-    let features = &shell.policy.features;
     for session in shell.table.borrow().iter().filter(|session| session.initialized) {
         let Some(stream) = &session.stream else { continue };
         let filter = Filter::of_session(session.subscriptions.iter().map(|(uri, _)| uri.as_str()));
@@ -287,11 +325,11 @@ async fn sleep(shell: &Shell, time: Duration) {
     shell.clock().sleep_until(shell.now() + time).await;
 }
 
-async fn told_again(shell: &Rc<Shell>, commands: &Receiver<Command>) {
+async fn told_again(shell: &Rc<Shell>, handle: &Handle, commands: &Receiver<Command>) {
     loop {
         match commands.recv().await {
             Ok(Command::Shutdown(_)) => return,
-            Ok(command) => obey(shell, command),
+            Ok(command) => obey(shell, handle, command),
             Err(_) => std::future::pending().await,
         }
     }

@@ -25,6 +25,8 @@ pub(crate) struct Changes {
     pub(crate) prompts: bool,
     pub(crate) resources: bool,
     pub(crate) updated: BTreeSet<String>,
+    /// Who is let in.
+    pub(crate) access: bool,
 }
 
 /// Different resources that may have changed before anybody was told; one more counts as a change of their list.
@@ -208,9 +210,9 @@ impl Listeners {
         Listening { listeners: self.clone(), listener }
     }
 
-    /// Everybody who listens now.
+    /// Everybody who listens now; not those who have been ended and are about to be told so.
     pub(crate) fn all(&self) -> Vec<Rc<Listener>> {
-        self.0.borrow().clone()
+        self.0.borrow().iter().filter(|listener| !listener.ended.get()).cloned().collect()
     }
 }
 

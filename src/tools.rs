@@ -1,4 +1,7 @@
 //! The tools: their registry, their entries in `tools/list`, and how a call of one begins.
+//!
+//! A set of them is replaced as a whole ([`Handle::replace_tools`](crate::Handle::replace_tools)): a call that runs
+//! holds its handler, never the set it came from.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -11,6 +14,7 @@ use serde_json::value::RawValue;
 
 use crate::access::Item;
 use crate::context::RequestContext;
+use crate::features::BuildError;
 use crate::jsonrpc::{self, Error};
 use crate::listing::Listed;
 use crate::mcp::compat::Outcome;
@@ -22,13 +26,27 @@ use crate::schema::{HeaderParam, Schema, header_params, make_whole};
 
 /// A handler's future. It need not be `Send`: everything runs on one thread.
 pub(crate) type CallFuture = std::pin::Pin<Box<dyn Future<Output = Result<Outcome, CallError>>>>;
-type Handler = Box<dyn Fn(RequestContext, Value) -> Result<CallFuture, CallError>>;
+/// Given the output schema too, so that nothing about a tool is compiled anew for each handler's type but its call.
+type Handler = Box<dyn Fn(RequestContext, Value, Option<Rc<Schema>>) -> Result<CallFuture, CallError>>;
 
-/// All tools, in the order in which they were added.
+/// Tools, in the order in which they were added: those of a server, or those that are to take their place
+/// ([`Handle::replace_tools`](crate::Handle::replace_tools)).
+///
+/// ```
+/// use portcullis::{CallError, RequestContext, Server, Tool, Toolset};
+///
+/// async fn uptime(_: RequestContext, _: serde_json::Value) -> Result<String, CallError> {
+///     Ok(std::fs::read_to_string("/proc/uptime")?)
+/// }
+///
+/// let tools = Toolset::new().tool(Tool::new("uptime").read_only(), uptime);
+/// let server = Server::builder("edge-fw", "1.0.0").tools(tools).build()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Default)]
-pub(crate) struct Tools {
+pub struct Toolset {
     pub(crate) entries: Vec<Entry>,
-    by_name: HashMap<String, usize>,
+    by_name: HashMap<Rc<str>, usize>,
     fault: Option<String>,
 }
 
@@ -39,6 +57,7 @@ pub(crate) struct Entry {
     /// Properties that are mirrored in headers.
     pub(crate) headers: Vec<HeaderParam>,
     input: Schema,
+    output: Option<Rc<Schema>>,
     handler: Handler,
     /// Its entry in the list, without the closing brace.
     text: Vec<u8>,
@@ -67,7 +86,35 @@ impl<'a> CallParams<'a> {
     }
 }
 
-impl Tools {
+impl Toolset {
+    /// No tools yet.
+    pub fn new() -> Toolset {
+        Toolset::default()
+    }
+
+    /// Adds a tool; see [`Builder::tool`](crate::Builder::tool). What is wrong with its description is said by whoever
+    /// takes the set.
+    pub fn tool<A, F, Fut, R>(mut self, tool: Tool, handler: F) -> Toolset
+    where
+        A: DeserializeOwned + 'static,
+        F: Fn(RequestContext, A) -> Fut + 'static,
+        Fut: Future<Output = Result<R, CallError>> + 'static,
+        R: Into<CallResult>,
+    {
+        self.add(tool, handler);
+        self
+    }
+
+    /// Adds those of another set behind these.
+    pub(crate) fn extend(&mut self, other: Toolset) {
+        if self.entries.is_empty() && self.fault.is_none() {
+            *self = other;
+            return;
+        }
+        self.fault = self.fault.take().or(other.fault);
+        other.entries.into_iter().for_each(|entry| self.push(entry));
+    }
+
     pub(crate) fn add<A, F, Fut, R>(&mut self, tool: Tool, handler: F)
     where
         A: DeserializeOwned + 'static,
@@ -75,17 +122,9 @@ impl Tools {
         Fut: Future<Output = Result<R, CallError>> + 'static,
         R: Into<CallResult>,
     {
-        let compiled = compile(&tool);
-        let (input, output, headers) = match compiled {
-            Ok(parts) => parts,
-            Err(fault) => {
-                self.fault.get_or_insert(fault);
-                return;
-            }
-        };
-        let (handler, output) = (Rc::new(handler), output.map(Rc::new));
-        let handler: Handler = Box::new(move |cx, arguments| {
-            let (handler, output) = (handler.clone(), output.clone());
+        let handler = Rc::new(handler);
+        let handler: Handler = Box::new(move |cx, arguments, output| {
+            let handler = handler.clone();
             let arguments = serde_json::from_value(arguments).map_err(unfit)?;
             // The handler itself is called by the first poll, which is guarded against panics.
             Ok(Box::pin(async move {
@@ -93,21 +132,39 @@ impl Tools {
                 check_output(&result, output.as_deref()).map(|()| Outcome::Tool(result))
             }))
         });
-        if self.by_name.insert(tool.name().to_owned(), self.entries.len()).is_some() {
-            self.fault.get_or_insert(format!("tool {:?} is there twice", tool.name()));
-        }
+        self.put(tool, handler);
+    }
+
+    fn put(&mut self, tool: Tool, handler: Handler) {
+        let (input, output, headers) = match compile(&tool) {
+            Ok(parts) => parts,
+            Err(fault) => {
+                self.fault.get_or_insert(fault);
+                return;
+            }
+        };
         let (mut text, name) = (Vec::new(), tool.name().into());
         jsonrpc::write_json(&mut text, &tool.entry());
         text.pop();
         let outputs = tool.output_schema.as_ref().zip(tool.output_schema_of_object());
         let outputs = outputs.map(|(any, object)| [object.to_string().into_bytes(), any.to_string().into_bytes()]);
-        self.entries.push(Entry { tool, name, headers, input, handler, text, outputs });
+        let output = output.map(Rc::new);
+        self.push(Entry { tool, name, headers, input, output, handler, text, outputs });
     }
 
+    fn push(&mut self, entry: Entry) {
+        if self.by_name.insert(entry.name.clone(), self.entries.len()).is_some() {
+            self.fault.get_or_insert(format!("tool {:?} is there twice", entry.name));
+        }
+        self.entries.push(entry);
+    }
+
+    /// Checks every description, as whoever takes the set will.
+    ///
     /// # Errors
     /// The first fault of all descriptions, in words.
-    pub(crate) fn check(&self) -> Result<(), String> {
-        self.fault.clone().map_or(Ok(()), Err)
+    pub fn check(&self) -> Result<(), BuildError> {
+        self.fault.clone().map_or(Ok(()), |fault| Err(BuildError(fault)))
     }
 
     /// The tool with this name, if it is there and may be used.
@@ -140,7 +197,7 @@ impl Entry {
             .check(&arguments)
             .map_err(|fault| CallError::new(format!("invalid arguments for {}: {fault}", self.name)))?;
         make_whole(&mut arguments);
-        (self.handler)(cx, arguments)
+        (self.handler)(cx, arguments, self.output.clone())
     }
 }
 

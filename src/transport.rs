@@ -12,7 +12,7 @@ mod messages;
 mod stateless;
 mod streamable;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -34,14 +34,21 @@ use crate::stream::{Attachment, Stream};
 pub(crate) struct Policy {
     pub(crate) guard: guard::Guard,
     pub(crate) tokens: RefCell<Option<auth::Tokens>>,
+    /// How often it has changed who is let in.
+    pub(crate) access_changes: Cell<u32>,
     /// Where the server is mounted: empty, or `/fw`.
     pub(crate) base_path: String,
     /// The endpoint event is `?session_id=…` always.
     pub(crate) relative_endpoint: bool,
     pub(crate) trusted_proxies: Vec<guard::Cidr>,
     pub(crate) features: Features,
-    /// The members of an `InitializeResult` behind `protocolVersion`, as JSON.
-    pub(crate) introduction: Vec<u8>,
+}
+
+impl Policy {
+    /// Is `principal` still one who is let in? By the tokens, where there are any, and by the embedder.
+    pub(crate) fn knows(&self, principal: &Principal) -> bool {
+        self.tokens.borrow().as_ref().is_none_or(|tokens| tokens.know(principal)) && self.features.knows(principal)
+    }
 }
 
 /// Where a request goes.
@@ -89,6 +96,8 @@ pub(crate) struct From {
 pub(crate) struct Admitted {
     pub(crate) route: Route,
     pub(crate) principal: Principal,
+    /// [`Policy::access_changes`] when the head was checked.
+    pub(crate) as_of: u32,
 }
 
 /// What a request came to.
@@ -197,7 +206,7 @@ pub(crate) fn check(head: &Head<'_>, from: From, policy: &Policy) -> Result<Admi
         policy.guard.check(head, None)?;
     }
     if head.method == "OPTIONS" {
-        return Ok(Admitted { route: Route::Preflight, principal: Principal::Anonymous });
+        return Ok(Admitted { route: Route::Preflight, principal: Principal::Anonymous, as_of: 0 });
     }
     check_method(head, route)?;
     let principal = match (&*policy.tokens.borrow(), route) {
@@ -216,7 +225,7 @@ pub(crate) fn check(head: &Head<'_>, from: From, policy: &Policy) -> Result<Admi
     } else if head.method == "GET" && route == Route::Mcp && !head.accept.events() {
         return Err(Rejection::new(406, "Accept: a GET opens a stream, so it must allow text/event-stream"));
     }
-    Ok(Admitted { route, principal })
+    Ok(Admitted { route, principal, as_of: policy.access_changes.get() })
 }
 
 /// Whose request it is, by the embedder's own policy if he has one.
@@ -306,6 +315,13 @@ pub(crate) fn admit(
         return Err(Rejection::new(503, "this server is shutting down").closing());
     }
     let principal = &admitted.principal;
+    if admitted.route != Route::Preflight
+        && admitted.as_of != desk.policy.access_changes.get()
+        && !desk.policy.knows(principal)
+    {
+        // Who is revoked between his head and his body would begin something that nobody ends.
+        return Err(Rejection::new(401, "these credentials are not good any more"));
+    }
     match (admitted.route, head.method) {
         (Route::Preflight, _) => Ok(Admission::Reply(preflight(head))),
         (Route::Mcp, "POST") => desk.streamable_post(head, body, from, principal),

@@ -24,6 +24,7 @@ mod lifecycle;
 mod listening;
 mod polling;
 mod principals;
+mod reload;
 mod sessions;
 mod slow;
 mod smoke;

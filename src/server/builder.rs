@@ -1,17 +1,17 @@
 //! What a server is made of, put together and checked.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::rc::Rc;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
-use serde_json::json;
 
 use super::Server;
 use crate::access::Access;
 use crate::clock::Clock;
 use crate::context::RequestContext;
-use crate::features::Features;
+use crate::features::{BuildError, Features};
 use crate::handle::Handle;
 use crate::jsonrpc;
 use crate::limits::Limits;
@@ -20,6 +20,7 @@ use crate::mcp::result::{CallError, CallResult, Completion, PromptResult, ReadRe
 use crate::prompts::{Blank, CompletionRequest};
 use crate::resources::ReadRequest;
 use crate::seal::Seal;
+use crate::tools::Toolset;
 use crate::transport::Policy;
 use crate::transport::auth::Tokens;
 use crate::transport::guard::{Cidr, Guard};
@@ -27,6 +28,7 @@ use crate::transport::guard::{Cidr, Guard};
 /// Collects what a server is made of.
 pub struct Builder {
     info: serde_json::Map<String, serde_json::Value>,
+    tools: Toolset,
     features: Features,
     state_key: Option<[u8; 32]>,
     limits: Limits,
@@ -40,18 +42,6 @@ pub struct Builder {
     handle: Handle,
 }
 
-/// Why a server cannot be built.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BuildError(String);
-
-impl std::fmt::Display for BuildError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for BuildError {}
-
 impl Builder {
     pub(super) fn new(name: String, version: String) -> Builder {
         let mut info = serde_json::Map::new();
@@ -59,6 +49,7 @@ impl Builder {
         info.insert("version".into(), version.into());
         Builder {
             info,
+            tools: Toolset::new(),
             features: Features::default(),
             state_key: None,
             limits: Limits::default(),
@@ -98,7 +89,15 @@ impl Builder {
         Fut: Future<Output = Result<R, CallError>> + 'static,
         R: Into<CallResult>,
     {
-        self.features.tools.add(tool, handler);
+        self.tools.add(tool, handler);
+        self
+    }
+
+    /// Adds a set of tools. From then on tools are offered even while there are none, so that clients listen for those
+    /// that [`Handle::replace_tools`] may bring.
+    pub fn tools(mut self, tools: Toolset) -> Builder {
+        self.tools.extend(tools);
+        self.features.offer_tools();
         self
     }
 
@@ -271,6 +270,7 @@ impl Builder {
     /// # Errors
     /// The first thing that is wrong, in words: a tool's name or schema, a limit, a base path.
     pub fn build(mut self) -> Result<Server, BuildError> {
+        self.features.set_tools(self.tools);
         self.features.check().map_err(BuildError)?;
         if let Some(fault) = self.limits.fault() {
             return Err(BuildError(fault));
@@ -289,7 +289,6 @@ impl Builder {
         if cfg!(panic = "abort") {
             log::warn!(target: "portcullis", "built with panic=abort: a handler that panics ends the whole process");
         }
-        let introduction = introduction(&self.info, &self.features);
         let mut server_info = Vec::new();
         jsonrpc::write_json(&mut server_info, &self.info);
         let key = self.state_key.unwrap_or_else(|| {
@@ -300,26 +299,14 @@ impl Builder {
         let policy = Policy {
             guard: self.guard,
             tokens: self.tokens.into(),
+            access_changes: Cell::new(0),
             base_path,
             relative_endpoint: self.relative_endpoint,
             trusted_proxies: self.trusted_proxies,
             features: self.features,
-            introduction,
         };
         let seal = Seal::new(key);
         let (limits, clock, ids, handle) = (self.limits, self.clock, self.ids, self.handle);
         Ok(Server { policy, limits, server_info, seal, clock, ids, handle })
     }
-}
-
-/// The members of an `InitializeResult` behind its version (F-11, F-12).
-fn introduction(info: &serde_json::Map<String, serde_json::Value>, features: &Features) -> Vec<u8> {
-    let mut members = json!({ "capabilities": features.capabilities(), "serverInfo": info });
-    if let (Some(members), Some(instructions)) = (members.as_object_mut(), &features.instructions) {
-        members.insert("instructions".into(), instructions.as_str().into());
-    }
-    let mut text = Vec::new();
-    jsonrpc::write_json(&mut text, &members);
-    text.remove(0); // its opening brace: the version comes first
-    jsonrpc::one_line(text)
 }

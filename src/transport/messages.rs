@@ -199,7 +199,7 @@ impl Desk<'_> {
             Some(Method::SetLevel) => done(set_level(asker, params)),
             Some(Method::Discover) => features.discover(cx).into(),
             Some(Method::Listen) => self.listen(params, cx),
-            Some(Method::ToolsList) => features.list("tools", &mut all(&features.tools.entries), params, cx),
+            Some(Method::ToolsList) => features.list("tools", &mut all(&features.tools().entries), params, cx),
             Some(Method::ToolsCall) => features.call(params, mirrored, cx),
             Some(Method::ResourcesList) => {
                 features.list("resources", &mut all(&features.resources.entries), params, cx)
@@ -242,7 +242,7 @@ impl Desk<'_> {
         result.extend_from_slice(b"{\"protocolVersion\":");
         jsonrpc::write_string(&mut result, revision.as_str());
         result.push(b',');
-        result.extend_from_slice(&self.policy.introduction);
+        self.policy.features.introduce(&mut result, &self.services.server_info);
         Outcome::Written(result)
     }
 
