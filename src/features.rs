@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use crate::access::{Access, Item};
+use crate::access::{Access, Credentials, Item};
 use crate::asking::{Asking, Rounds};
 use crate::call::{self, Work};
 use crate::context::RequestContext;
@@ -186,6 +186,14 @@ impl Features {
             catch_unwind(AssertUnwindSafe(|| access.may_use(principal, item))).unwrap_or(false)
         };
         self.access.as_ref().is_none_or(asks)
+    }
+
+    /// Who somebody is, by the embedder's own policy; without one he is nobody in particular.
+    pub(crate) fn principal(&self, credentials: &Credentials<'_>) -> Option<Principal> {
+        match &self.access {
+            None => Some(Principal::Anonymous),
+            Some(access) => catch_unwind(AssertUnwindSafe(|| access.principal(credentials))).ok()?.ok(),
+        }
     }
 
     /// Is `principal` still one who is let in? A policy that panics knows nobody.

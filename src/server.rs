@@ -15,6 +15,7 @@ use std::time::Duration;
 use async_channel::Receiver;
 use smol::LocalExecutor;
 use smol::future::FutureExt;
+use smol::io::{AsyncRead, AsyncWrite};
 
 pub use self::builder::Builder;
 use crate::budget::Budget;
@@ -26,6 +27,7 @@ use crate::features::BuildError;
 use crate::handle::{Command, Handle};
 use crate::limits::Limits;
 use crate::mcp::peer::Principal;
+use crate::net::lines::{self, Ends};
 use crate::net::listen::{Door, Incoming, Listener};
 use crate::net::shell::{Cut, Shell, Wait};
 use crate::observe;
@@ -87,7 +89,7 @@ impl Server {
     /// If a listener cannot be registered with the system's poller, if another server listens to the same [`Handle`],
     /// and in a `fork` of a process in which a server has begun.
     pub async fn serve(self, listeners: Vec<Listener>) -> io::Result<()> {
-        Box::pin(self.serve_on(listeners, false)).await
+        Box::pin(self.serve_on(listeners, Until::Told)).await
     }
 
     /// Serves one connection that the host has accepted, as the whole of this server: for a process per connection
@@ -113,11 +115,44 @@ impl Server {
     /// As [`Server::serve`].
     pub async fn serve_connection(self, connection: Incoming) -> io::Result<()> {
         let once = Listener::streams(smol::stream::once(connection));
-        Box::pin(self.serve_on(vec![once], true)).await
+        Box::pin(self.serve_on(vec![once], Until::Alone)).await
     }
 
-    /// Serves until told to stop, or with `until_alone` until nobody is connected and nobody can be any more.
-    async fn serve_on(self, listeners: Vec<Listener>, until_alone: bool) -> io::Result<()> {
+    /// Serves one client over a pair of byte streams, as the whole of this server: every message is a line (the stdio
+    /// binding of all revisions). Returns when `reader` has ended and the calls that run have finished, for which they
+    /// have `grace`; [`Handle::shutdown`] ends it as any server. A client that does not read is not read from.
+    ///
+    /// Whoever holds the other end is let in without a token; with an [`Access`](crate::Access) as whom this says who
+    /// comes with neither credentials nor address.
+    ///
+    /// ```
+    /// use portcullis::Server;
+    /// use smol::io::Cursor;
+    /// use std::time::Duration;
+    ///
+    /// let server = Server::builder("gate", "1.0.0").build()?;
+    /// let question = Cursor::new(r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#);
+    /// let (answer, mut lines) = smol::net::unix::UnixStream::pair()?;
+    /// smol::block_on(server.serve_lines(question, answer, Duration::from_secs(1)))?;
+    /// let mut text = String::new();
+    /// smol::block_on(smol::io::AsyncReadExt::read_to_string(&mut lines, &mut text))?;
+    /// assert_eq!(text, "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}\n");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Server::serve`], and if an [`Access`](crate::Access) does not let the client in.
+    pub async fn serve_lines(
+        self,
+        reader: impl AsyncRead + 'static,
+        writer: impl AsyncWrite + 'static,
+        grace: Duration,
+    ) -> io::Result<()> {
+        let ends = Ends { reader: Box::pin(reader), writer: Box::pin(writer), grace };
+        Box::pin(self.serve_on(Vec::new(), Until::Ended(ends))).await
+    }
+
+    async fn serve_on(self, listeners: Vec<Listener>, until: Until) -> io::Result<()> {
         process::begin()?;
         let _attendance = self.handle.attend()?;
         let doors = listeners.into_iter().map(Listener::open).collect::<io::Result<Vec<_>>>()?;
@@ -150,9 +185,34 @@ impl Server {
         // Owned here and nowhere else: tasks that held it would keep it, and themselves, alive for ever.
         let executor = Rc::new(LocalExecutor::new());
         *shell.executor.borrow_mut() = Rc::downgrade(&executor);
-        let main = Box::pin(attend(shell.clone(), doors, self.handle, until_alone));
+        let until = match until {
+            Until::Ended(ends) => {
+                let grace = ends.grace;
+                let denied = || {
+                    io::Error::new(
+                        io::ErrorKind::PermissionDenied,
+                        "the server's Access lets nobody in who shows nothing",
+                    )
+                };
+                Until::Closed(lines::welcome(&shell, ends).ok_or_else(denied)?, grace)
+            }
+            until => until,
+        };
+        let main = Box::pin(attend(shell.clone(), doors, self.handle, until));
         Turns { run: pin!(executor.run(main)), shell, sleep: None }.await
     }
+}
+
+/// For how long a server serves.
+enum Until {
+    /// It is told to stop.
+    Told,
+    /// Nobody is connected, and nobody can be any more.
+    Alone,
+    /// The one pair of streams that it serves has ended.
+    Ended(Ends),
+    /// The same, when they are served already: the channel closes then.
+    Closed(Receiver<()>, Duration),
 }
 
 /// The loop: lets the executor run, then looks at the clock (D22), and sleeps until something is due.
@@ -192,7 +252,7 @@ impl<F: Future<Output = ()>> Future for Turns<'_, F> {
 }
 
 /// Accepts and obeys until told to stop, then drains.
-async fn attend(shell: Rc<Shell>, doors: Vec<Door>, handle: Handle, until_alone: bool) {
+async fn attend(shell: Rc<Shell>, doors: Vec<Door>, handle: Handle, until: Until) {
     let commands = handle.commands();
     // Changes of lists are those of a server before this one.
     if handle.take_changes().access {
@@ -208,7 +268,18 @@ async fn attend(shell: Rc<Shell>, doors: Vec<Door>, handle: Handle, until_alone:
             }
         }
     };
-    let grace = if until_alone { told.or(alone(&shell, &mut accepting)).await } else { told.await };
+    let (grace, last_bytes) = match until {
+        Until::Alone => (told.or(alone(&shell, &mut accepting)).await, LAST_BYTES),
+        Until::Closed(ended, grace) => {
+            let gone = async {
+                let _ = ended.recv().await; // nothing is sent
+                grace
+            };
+            // Nobody else is there who could be held up by a client that reads slowly.
+            (told.or(gone).await, grace.max(LAST_BYTES))
+        }
+        Until::Told | Until::Ended(_) => (told.await, LAST_BYTES),
+    };
     drop(accepting);
     shell.stopping.set(true);
     log::info!(target: "portcullis", "stopping: {} calls run, grace {} s", shell.calls.borrow().len(), grace.as_secs());
@@ -216,11 +287,14 @@ async fn attend(shell: Rc<Shell>, doors: Vec<Door>, handle: Handle, until_alone:
     hang_up(&shell, |waits_for| matches!(waits_for, Wait::Request | Wait::Watch));
     let patience = drained(&shell, |shell| shell.calls.borrow().is_empty()).or(sleep(&shell, grace));
     patience.or(told_again(&shell, &handle, &commands)).await;
+    // Whoever listened has been told to end, and answers in his next turn: before the stream closes that he may share.
+    drained(&shell, |shell| shell.services.listeners.len() == 0).or(sleep(&shell, LAST_BYTES)).await;
     let keys = shell.table.borrow().keys(|_| true);
     keys.into_iter().for_each(|key| shell.end_session(key, Reason::Shutdown));
     shell.drop_stateless_calls(|_| true);
+    shell.lines.borrow().iter().for_each(|lines| lines.stream.close());
     // What was answered or ended last is on its way out; a peer that takes nothing is not waited for.
-    let last = drained(&shell, |shell| shell.connections.borrow().is_empty()).or(sleep(&shell, LAST_BYTES));
+    let last = drained(&shell, |shell| shell.connections.borrow().is_empty()).or(sleep(&shell, last_bytes));
     last.or(told_again(&shell, &handle, &commands)).await;
     log::info!(target: "portcullis", "stopped");
 }
@@ -278,6 +352,7 @@ fn access_changed(shell: &Shell, tokens: Option<Tokens>) {
     shell.drop_stateless_calls(|cx| !is_good(cx.principal()));
     let revoked = shell.table.borrow().keys(|session| !is_good(session.principal()));
     revoked.into_iter().for_each(|key| shell.end_session(key, Reason::Revoked));
+    shell.lines.borrow().iter().filter(|lines| !is_good(&lines.principal)).for_each(|lines| lines.stream.close());
 }
 
 /// Tells everybody who wants to know what has changed.

@@ -12,6 +12,7 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::time::Duration;
 
 use slab::Slab;
 
@@ -33,6 +34,8 @@ pub(crate) enum Transport {
     HttpSse,
     /// 2025-03-26 and later.
     Streamable,
+    /// Lines on a pair of byte streams: the session is the process.
+    Lines,
 }
 
 impl Transport {
@@ -40,6 +43,7 @@ impl Transport {
         match self {
             Transport::HttpSse => "http+sse",
             Transport::Streamable => "streamable",
+            Transport::Lines => "stdio",
         }
     }
 }
@@ -125,6 +129,10 @@ impl Session {
 
     /// When it ends if nothing happens from now on, and why.
     pub(crate) fn deadline(&self, limits: &Limits) -> (Instant, Reason) {
+        if self.transport == Transport::Lines {
+            // It has the whole server for itself, and nowhere to begin a new one.
+            return (self.opened + FOR_EVER, Reason::Life);
+        }
         let life = (self.opened + limits.session_life, Reason::Life);
         if !self.initialized {
             return earlier((self.opened + limits.initialize_wait, Reason::NotInitialized), life);
@@ -159,6 +167,8 @@ impl Session {
         });
     }
 }
+
+const FOR_EVER: Duration = Duration::from_secs(u32::MAX as u64);
 
 fn earlier(a: (Instant, Reason), b: (Instant, Reason)) -> (Instant, Reason) {
     if b.0 < a.0 { b } else { a }

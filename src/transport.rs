@@ -8,6 +8,7 @@ pub(crate) mod auth;
 mod classify;
 pub(crate) mod guard;
 mod http_sse;
+pub(crate) mod lines;
 mod messages;
 mod stateless;
 mod streamable;
@@ -408,6 +409,7 @@ fn no_session(reason: Option<Reason>, transport: Transport) -> Rejection {
         match transport {
             Transport::Streamable => "send initialize without Mcp-Session-Id to begin a new one",
             Transport::HttpSse => "open /sse again and initialize",
+            Transport::Lines => "start the server again",
         },
     );
     let mut rejection = Rejection::new(404, format!("session not found ({reason}); {remedy}"));

@@ -21,6 +21,7 @@ mod h1;
 mod http;
 mod http_sse;
 mod lifecycle;
+mod lines;
 mod listening;
 mod polling;
 mod principals;

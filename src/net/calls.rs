@@ -12,10 +12,10 @@ use crate::clock::Instant;
 use crate::context::RequestContext;
 use crate::counters::count;
 use crate::events::Ended;
-use crate::jsonrpc::{CANCELLED, Error, INTERNAL_ERROR};
+use crate::jsonrpc::{CANCELLED, Error, INTERNAL_ERROR, RequestId};
 use crate::method::Method;
 use crate::session::{self, Reason, SessionKey};
-use crate::stream::Role;
+use crate::stream::{Role, Stream};
 use crate::wheel::Key;
 
 /// A call that was not ready at once.
@@ -149,6 +149,25 @@ impl Shell {
         let silent = running.cx.stream().role() == Role::Session;
         let error = (!silent).then(|| Error::new(CANCELLED, "Request cancelled"));
         self.abort(&running, error, "cancelled");
+    }
+
+    /// Cancels the one call that answers on `stream` and has this id; if two have it, none (P01).
+    pub(crate) fn cancel_on(&self, stream: &Rc<Stream>, id: &RequestId) {
+        let calls = self.calls.borrow();
+        let mut meant = calls
+            .iter()
+            .filter(|(_, running)| Rc::ptr_eq(running.cx.stream(), stream) && running.cx.request_id() == id)
+            .map(|(slot, _)| slot);
+        let (first, second) = (meant.next(), meant.next());
+        drop(calls);
+        match (first, second) {
+            (Some(slot), None) => self.cancel(slot),
+            (Some(_), Some(_)) => {
+                count(&self.counters().ambiguous_cancels);
+                log::warn!(target: "portcullis", "ambiguous_cancel id={id}: nothing cancelled");
+            }
+            _ => {}
+        }
     }
 
     pub(crate) fn call_timed_out(&self, key: CallKey) {

@@ -15,6 +15,7 @@ use crate::counters::{Counters, count, peak};
 use crate::events::Kind;
 use crate::limits::Limits;
 use crate::session::{Reason, Session, SessionKey, SessionTable};
+use crate::transport::lines::Lines;
 use crate::transport::{Desk, Effects, From, Policy};
 use crate::wheel::{Key, Wheel, slot_of};
 
@@ -25,6 +26,8 @@ pub(crate) struct Shell {
     pub(crate) table: RefCell<SessionTable>,
     pub(crate) calls: RefCell<Slab<Running>>,
     pub(crate) connections: RefCell<Slab<Rc<Presence>>>,
+    /// The one peer of a server that serves lines.
+    pub(crate) lines: RefCell<Option<Rc<Lines>>>,
     /// Lent to whoever reads, for the time of a read.
     pub(crate) scratch: RefCell<Vec<u8>>,
     pub(crate) stopping: Cell<bool>,
@@ -100,6 +103,7 @@ impl Shell {
             table: RefCell::new(SessionTable::new(&limits)),
             calls: RefCell::default(),
             connections: RefCell::default(),
+            lines: RefCell::default(),
             scratch: RefCell::new(vec![0; SCRATCH_BYTES]),
             stopping: Cell::new(false),
             started,

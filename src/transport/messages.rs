@@ -6,6 +6,7 @@ use std::rc::Rc;
 use serde_json::value::RawValue;
 
 use super::Desk;
+use super::lines::cancelled_id;
 use crate::asking::Asking;
 use crate::budget::Charge;
 use crate::call::{Call, Work};
@@ -347,8 +348,7 @@ impl Desk<'_> {
 
     /// Cancels the one call that is meant; if two could be meant, none (S-45, P01).
     fn cancelled(&mut self, key: SessionKey, params: &Params<'_>) {
-        let id = params.as_ref().ok().and_then(|params| params.get("requestId")).and_then(RequestId::read);
-        let Some(id) = id else { return };
+        let Some(id) = cancelled_id(params) else { return };
         let Some(session) = self.table.get(key) else { return };
         let mut meant = session.running.iter().filter(|running| running.id == id);
         match (meant.next(), meant.next()) {

@@ -10,7 +10,9 @@ use serde_json::json;
 use super::classify::{Cause, Header};
 use super::messages::{Asker, Request};
 use super::{Admission, Desk, Exchange, Form, form};
+use crate::call::Call;
 use crate::counters::count;
+use crate::features::Mirrored;
 use crate::http::head::Head;
 use crate::http::response::Rejection;
 use crate::jsonrpc::{Error, HEADER_MISMATCH, INVALID_PARAMS, METHOD_NOT_FOUND, Params, UNSUPPORTED_VERSION};
@@ -33,22 +35,9 @@ impl Desk<'_> {
         known: Option<Rc<Peer>>,
         body_bytes: usize,
     ) -> Result<Admission, Rejection> {
-        count(&self.services.common.counters.stateless_requests);
         let of = |rejection: Rejection| rejection.of(&request.id);
-        let nothing = Meta::default();
-        let (peer, meta) = match known {
-            Some(peer) if peer.principal == *principal => {
-                check_mirrors(head, &request, peer.revision.as_str()).map_err(|error| of(error.into()))?;
-                (peer, &nothing) // there was neither a token nor a level in it
-            }
-            _ => (self.stranger(head, principal, &request, meta).map_err(|error| of(error.into()))?, meta),
-        };
-        let revision = peer.revision;
-        let Some(method) = Method::named(request.method, revision, &self.policy.features) else {
-            let mut unknown = Rejection::new(404, super::messages::no_such_method(request.method, revision));
-            unknown.code = METHOD_NOT_FOUND;
-            return Err(of(unknown));
-        };
+        let standing = self.standing(Some(head), principal, &request, meta, known).map_err(of)?;
+        let (revision, method) = (standing.peer.revision, standing.method);
         let form = match form(head) {
             Form::Json if method == Method::Listen && head.accept.events() => Form::Either,
             form => form,
@@ -56,27 +45,70 @@ impl Desk<'_> {
         if method == Method::Listen && form == Form::Json {
             return Err(of(Rejection::new(406, "Accept: this method answers with text/event-stream only")));
         }
+        let reply = Stream::new(&self.services.common, Role::Reply, None, None);
+        if form == Form::Json {
+            reply.take_only_answers();
+        }
+        let call = self.stateless_call(&standing, &request, Some(&head.params), &reply, body_bytes).map_err(of)?;
+        Ok(Admission::Exchange(Exchange::new(vec![call], reply, revision, form)))
+    }
+
+    /// Who asks, by his envelope, and for what. Where there are headers they are compared.
+    pub(super) fn standing<'m, 'b>(
+        &mut self,
+        head: Option<&Head<'_>>,
+        principal: &Principal,
+        request: &Request<'_>,
+        meta: &'m Meta<'b>,
+        known: Option<Rc<Peer>>,
+    ) -> Result<Standing<'m, 'b>, Rejection> {
+        count(&self.services.common.counters.stateless_requests);
+        let (peer, meta) = match known {
+            Some(peer) if peer.principal == *principal => {
+                check_mirrors(head, request, peer.revision.as_str())?;
+                (peer, None) // there was neither a token nor a level in it
+            }
+            _ => (self.stranger(head, principal, request, meta)?, Some(meta)),
+        };
+        match Method::named(request.method, peer.revision, &self.policy.features) {
+            Some(method) => Ok(Standing { peer, method, meta }),
+            None => {
+                let mut unknown = Rejection::new(404, super::messages::no_such_method(request.method, peer.revision));
+                unknown.code = METHOD_NOT_FOUND;
+                Err(unknown)
+            }
+        }
+    }
+
+    /// Makes the call of a request that stands alone; it answers on `stream`.
+    pub(super) fn stateless_call(
+        &mut self,
+        standing: &Standing<'_, '_>,
+        request: &Request<'_>,
+        mirrored: Mirrored<'_>,
+        stream: &Rc<Stream>,
+        body_bytes: usize,
+    ) -> Result<Call, Rejection> {
+        let nothing = Meta::default();
+        let (method, meta) = (standing.method, standing.meta.unwrap_or(&nothing));
         let named = meta.log_level();
         if let (Err(fault), Method::Listen) = (&named, method) {
-            return Err(of(Rejection { status: 200, ..fault.clone().into() })); // before anybody listens
+            return Err(Rejection { status: 200, ..fault.clone().into() }); // before anybody listens
         }
         let log_level = named.as_ref().ok().copied().flatten().filter(|_| !self.policy.features.is_silent);
         let log_level = log_level.map(|level| Rc::new(Cell::new(level)));
+        let peer = standing.peer.clone();
         let asker = Asker { session: None, peer, log_level, questions: None, initialized: true };
         let bytes = match method {
             Method::Listen => LISTEN_ANSWER_BYTES,
             _ => self.services.common.limits.result_bytes_max,
         };
-        let room = self.room_for(bytes + body_bytes).map_err(of)?;
-        let reply = Stream::new(&self.services.common, Role::Reply, None, None);
-        if form == Form::Json {
-            reply.take_only_answers();
-        }
-        let mut call = self.call(&asker, Some(method), &request, meta, Some(&head.params), &reply, room);
+        let room = self.room_for(bytes + body_bytes)?;
+        let mut call = self.call(&asker, Some(method), request, meta, mirrored, stream, room);
         if let Err(fault) = named {
             call.refuse(fault);
         }
-        Ok(Admission::Exchange(Exchange::new(vec![call], reply, revision, form)))
+        Ok(call)
     }
 
     /// What the last request's `_meta` meant, if this one's is the same to the byte. Nothing is carried over by that: the
@@ -90,7 +122,7 @@ impl Desk<'_> {
     /// Reads an envelope that is not the last one's again.
     fn stranger(
         &self,
-        head: &Head<'_>,
+        head: Option<&Head<'_>>,
         principal: &Principal,
         request: &Request<'_>,
         meta: &Meta<'_>,
@@ -110,6 +142,14 @@ impl Desk<'_> {
     }
 }
 
+/// A request that stands alone, as far as its envelope says.
+pub(super) struct Standing<'m, 'b> {
+    peer: Rc<Peer>,
+    method: Method,
+    /// None if there is nothing else in it.
+    meta: Option<&'m Meta<'b>>,
+}
+
 /// Longer envelopes are read every time.
 const ENVELOPE_BYTES_MAX: usize = 1024;
 
@@ -118,7 +158,8 @@ const ENVELOPE_BYTES_MAX: usize = 1024;
 const LISTEN_ANSWER_BYTES: usize = 4096;
 
 /// T-13 … T-15: the headers say what the body says.
-fn check_mirrors(head: &Head<'_>, request: &Request<'_>, version: &str) -> Result<(), Error> {
+fn check_mirrors(head: Option<&Head<'_>>, request: &Request<'_>, version: &str) -> Result<(), Error> {
+    let Some(head) = head else { return Ok(()) };
     let mismatch = |words: String| Err(Error::new(HEADER_MISMATCH, words));
     match head.protocol_version {
         Some(header) if header == version => {}

@@ -34,10 +34,7 @@ impl Desk<'_> {
         let body_bytes = body.len();
         let body = jsonrpc::parse(body, self.services.common.limits.batch_max)?;
         let header = head.protocol_version.map_or(Header::None, |text| Header::Version(text, Revision::named(text)));
-        let meta = match &body {
-            Body::One(Message::Request { params, .. } | Message::Notification { params, .. }) => Meta::of(params),
-            _ => Meta::default(),
-        };
+        let meta = meta_of(&body);
         let known = self.known(&meta);
         match classify(&shape(&body, &meta, known.as_deref()), header, head.session.is_some()) {
             Verdict::Session => self.session_post(head, body, from, principal),
@@ -243,8 +240,16 @@ impl Desk<'_> {
     }
 }
 
+/// The `_meta` of a message that is one.
+pub(super) fn meta_of<'a>(body: &Body<'a>) -> Meta<'a> {
+    match body {
+        Body::One(Message::Request { params, .. } | Message::Notification { params, .. }) => Meta::of(params),
+        _ => Meta::default(),
+    }
+}
+
 /// What a body is, for the classification.
-fn shape<'a>(body: &Body<'a>, meta: &Meta<'a>, known: Option<&Peer>) -> Shape<'a> {
+pub(super) fn shape<'a>(body: &Body<'a>, meta: &Meta<'a>, known: Option<&Peer>) -> Shape<'a> {
     let claim = || known.map_or_else(|| meta.claim(), |peer| Claim::Version(peer.revision.as_str().into()));
     match body {
         Body::Batch(messages) => Shape::Batch { claims: messages.iter().any(claims) },

@@ -65,7 +65,7 @@ impl Sim {
 }
 
 /// Ids that are the same in every run and all different (a Weyl sequence through a mixer).
-fn counted() -> impl Fn() -> u128 {
+pub(crate) fn counted() -> impl Fn() -> u128 {
     let state = Cell::new(0u128);
     move || {
         state.set(state.get().wrapping_add(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835));
