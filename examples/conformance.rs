@@ -14,6 +14,8 @@ mod listeners;
 mod log;
 #[path = "../src/bin/portcullis/options.rs"]
 mod options;
+#[path = "../src/bin/portcullis/reload.rs"]
+mod reload;
 #[path = "../src/bin/portcullis/serve.rs"]
 mod serve;
 #[allow(dead_code)] // the command is the program's; what SIGUSR1 writes is not
@@ -64,6 +66,7 @@ fn main() -> ExitCode {
         version: env!("CARGO_PKG_VERSION"),
         about: "an MCP server with the fixtures of the official conformance suite",
         debug_listen: options::Debug::Off,
+        tools: |tools, _| tools,
         config: None,
     };
     serve::main(&program, std::env::args_os().skip(1), register)

@@ -12,6 +12,8 @@ mod log;
 #[allow(dead_code)] // it has options from the command line alone
 #[path = "../src/bin/portcullis/options.rs"]
 mod options;
+#[path = "../src/bin/portcullis/reload.rs"]
+mod reload;
 #[path = "../src/bin/portcullis/serve.rs"]
 mod serve;
 #[allow(dead_code)] // the command is the program's; what SIGUSR1 writes is not
@@ -102,6 +104,7 @@ fn main() -> ExitCode {
         version: env!("CARGO_PKG_VERSION"),
         about: "an MCP server with the tools echo, add and slow",
         debug_listen: options::Debug::Off,
+        tools: |tools, _| tools,
         config: None,
     };
     serve::main(&program, std::env::args_os().skip(1), register)

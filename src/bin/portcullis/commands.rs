@@ -13,7 +13,7 @@ use crate::declared::{self, lanes::Lanes};
 use crate::options::{Options, Program, Wish, parse};
 use crate::serve::{fail, say};
 use crate::{process, tools};
-use portcullis::{Handle, Server};
+use portcullis::{Server, Toolset};
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -162,9 +162,9 @@ fn check(program: &Program, file: &Path) -> Result<String, Failed> {
 /// A server with all tools and without anybody who asks who it is.
 pub(crate) fn server(program: &Program, options: &Options, config: &Config) -> Result<Server, String> {
     let builder = Server::builder(program.name, program.version).limits(options.limits.clone());
-    let builder = tools::register(builder, &options.limits, &Handle::new());
-    let builder = declared::register(builder, &config.tools, &Lanes::default());
-    builder.build().map_err(|error| error.to_string())
+    let tools = tools::register(Toolset::new(), &options.limits);
+    let tools = declared::register(tools, &config.tools, &Lanes::default());
+    builder.tools(tools).build().map_err(|error| error.to_string())
 }
 
 fn ready(program: &Program, file: Option<&Path>) -> Result<Server, String> {

@@ -23,6 +23,7 @@ use self::reader::{Faults, Reader};
 use self::toml::{Item, Node, Source, Table};
 use crate::declared::{self, Spec, lanes::Lanes};
 use crate::options::{Given, Loaded, Options, Program};
+use crate::roles::{self, People};
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -88,17 +89,22 @@ pub(crate) fn program(path: &Path, program: &Program) -> Result<Loaded, String> 
     let mut config = load(path, program)?;
     let settings = std::mem::take(&mut config.settings);
     let has_tokens = !config.tokens.is_empty();
-    let install = move |builder, _: &portcullis::Limits, _: &portcullis::Handle| {
-        for warning in &config.warnings {
-            log::warn!("{warning}");
-        }
-        // Nobody is let in whom nobody asks.
-        if has_tokens {
-            return Err("`[[token]]` is read and checked, but nobody asks for tokens here: use `token_file`".into());
-        }
-        Ok(declared::register(builder, &config.tools, &Lanes::default()))
-    };
-    Ok(Loaded { settings, has_tokens, install: Box::new(install) })
+    let Config { tools: specs, roles, tokens, warnings, .. } = config;
+    let people = People { roles, tokens };
+    Ok(Loaded {
+        settings,
+        has_tokens,
+        tools: Box::new(move |tools| LANES.with(|lanes| declared::register(tools, &specs, lanes))),
+        admit: Box::new(|| roles::admit(people)),
+        guard: roles::guard,
+        watch: roles::watch,
+        warnings,
+    })
+}
+
+thread_local! {
+    /// Kept when the file is read again: a command that runs goes on holding its place.
+    static LANES: Lanes = Lanes::default();
 }
 
 /// What has been read so far.

@@ -16,7 +16,7 @@ use self::arg::Arg;
 use self::argv::Argv;
 use self::lanes::{Lane, Lanes};
 use crate::process::{Finished, Run};
-use portcullis::{Builder, CallError, CallResult, RequestContext, Server, Tool};
+use portcullis::{CallError, CallResult, RequestContext, Tool, Toolset};
 use serde_json::Value;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -100,13 +100,13 @@ impl Spec {
     }
 }
 
-/// Adds declared tools to a server.
-pub(crate) fn register(mut builder: Builder, specs: &[Arc<Spec>], lanes: &Lanes) -> Builder {
+/// Adds declared tools to a set.
+pub(crate) fn register(mut tools: Toolset, specs: &[Arc<Spec>], lanes: &Lanes) -> Toolset {
     for spec in specs {
         let declared = Declared::new(spec.clone(), lanes);
-        builder = builder.tool(spec.tool(), move |cx, sent| call(declared.clone(), cx, sent));
+        tools = tools.tool(spec.tool(), move |cx, sent| call(declared.clone(), cx, sent));
     }
-    builder
+    tools
 }
 
 /// A tool that can be called.
@@ -203,7 +203,7 @@ impl Spec {
 pub(crate) fn fault_of_pattern(pattern: &str) -> Option<String> {
     let arg = Arg { name: "pattern".into(), pattern: Some(pattern.to_owned()), ..Arg::default() };
     let spec = Spec { name: "pattern".into(), args: vec![arg], ..Spec::default() };
-    let built = register(Server::builder("", ""), &[Arc::new(spec)], &Lanes::default()).build();
-    let why = built.err()?.to_string();
+    let checked = register(Toolset::new(), &[Arc::new(spec)], &Lanes::default()).check();
+    let why = checked.err()?.to_string();
     Some(why.rsplit_once("`pattern`: ").map_or(why.as_str(), |(_, why)| why).to_owned())
 }

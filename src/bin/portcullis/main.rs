@@ -14,6 +14,9 @@ mod listeners;
 mod log;
 mod options;
 mod process;
+mod reload;
+#[cfg(feature = "config")]
+mod roles;
 mod serve;
 mod sessions;
 mod tools;
@@ -26,6 +29,7 @@ const PROGRAM: options::Program = options::Program {
     version: env!("CARGO_PKG_VERSION"),
     about: "an MCP server for machines that guard networks",
     debug_listen: options::Debug::Tcp(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8002)),
+    tools: tools::register,
     #[cfg(feature = "config")]
     config: Some(config::program),
     #[cfg(not(feature = "config"))]
@@ -37,7 +41,7 @@ fn main() -> ExitCode {
     let mut args = std::env::args_os().skip(1).peekable();
     let command = args.next_if(|word| !word.to_string_lossy().starts_with('-'));
     match command.as_ref().map(|word| word.to_string_lossy()).as_deref() {
-        None | Some("serve") => serve::main(&PROGRAM, args, tools::register),
+        None | Some("serve") => serve::main(&PROGRAM, args, tools::describe),
         #[cfg(feature = "config")]
         Some(word @ ("check-config" | "tools" | "call")) => commands::main(&PROGRAM, word, args),
         Some("sessions") => sessions::main(&PROGRAM, args),

@@ -9,11 +9,13 @@
 use crate::bounds::{self, BOUNDS, Setting};
 use lexopt::{Arg, Parser};
 use log::LevelFilter;
-use portcullis::{Builder, Cidr, Handle, Limits};
+use portcullis::{Builder, Cidr, Handle, Limits, Toolset};
 use std::ffi::OsString;
 use std::fmt::Write;
+use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::time::Duration;
 
 /// Who uses these options: the program, or an example.
@@ -26,6 +28,8 @@ pub(crate) struct Program {
     pub(crate) about: &'static str,
     /// Where it shows its sessions unless told otherwise.
     pub(crate) debug_listen: Debug,
+    /// Adds its own tools: those that are put together anew when a file is read again.
+    pub(crate) tools: fn(Toolset, &Limits) -> Toolset,
     /// Reads the file of `--config`; without it there is no such option.
     pub(crate) config: Option<ReadConfig>,
 }
@@ -39,12 +43,20 @@ pub(crate) struct Loaded {
     pub(crate) settings: Vec<Given>,
     /// Whether it says who may ask, so that others may reach the server.
     pub(crate) has_tokens: bool,
-    /// Adds what else is in it to a server.
-    pub(crate) install: Install,
+    /// Adds its tools.
+    pub(crate) tools: Box<dyn Fn(Toolset) -> Toolset + Send>,
+    /// Lets in those whom it names from now on, and nobody else.
+    pub(crate) admit: Box<dyn FnOnce() + Send>,
+    /// Makes a server ask who is let in.
+    pub(crate) guard: fn(Builder) -> Builder,
+    /// Tells a server when somebody's time has run out.
+    pub(crate) watch: fn(&Handle) -> Watch<'_>,
+    /// What a person should know, and what is no fault.
+    pub(crate) warnings: Vec<String>,
 }
 
-/// Adds to a server what a file declares.
-pub(crate) type Install = Box<dyn FnOnce(Builder, &Limits, &Handle) -> Result<Builder, String>>;
+/// Never ends.
+pub(crate) type Watch<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
 
 /// An option that stands in a file, and was checked.
 #[derive(Debug)]
@@ -100,8 +112,8 @@ pub(crate) struct Options {
     pub(crate) limits: Limits,
     /// The file that holds more of this.
     pub(crate) config: Option<PathBuf>,
-    /// What that file adds to the server.
-    pub(crate) install: Option<Install>,
+    /// What that file says.
+    pub(crate) loaded: Option<Loaded>,
     insecure_listen: bool,
     /// Whether callers are asked who they are, or somebody said that they need not be.
     is_guarded: bool,
@@ -323,12 +335,13 @@ pub(crate) fn parse(program: &Program, args: Vec<OsString>) -> Result<Wish, Stri
     }
     let mut has_tokens = false;
     if let (Some(path), Some(load)) = (&options.config, program.config) {
-        let loaded = load(path, program)?;
-        for given in loaded.settings.iter().filter(|given| !seen.contains(&given.name)) {
+        let mut loaded = load(path, program)?;
+        loaded.settings.retain(|given| !seen.contains(&given.name));
+        for given in &loaded.settings {
             options.set(given.name, &given.text).map_err(|why| format!("{}: {why}", given.place))?;
         }
-        options.install = Some(loaded.install);
         has_tokens = loaded.has_tokens;
+        options.loaded = Some(loaded);
     }
     finish(options, has_tokens).map(|options| Wish::Run(Box::new(options)))
 }
@@ -355,7 +368,7 @@ impl Options {
             memory: None,
             limits: Limits::default(),
             config: None,
-            install: None,
+            loaded: None,
             settings: Vec::new(),
         }
     }
@@ -489,7 +502,18 @@ mod tests {
         version: "0.0.0",
         about: "a test",
         debug_listen: Debug::Tcp(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8002)),
-        config: Some(|_, _| Ok(Loaded { settings: Vec::new(), has_tokens: false, install: Box::new(|b, _, _| Ok(b)) })),
+        tools: |tools, _| tools,
+        config: Some(|_, _| {
+            Ok(Loaded {
+                settings: Vec::new(),
+                has_tokens: false,
+                tools: Box::new(|tools| tools),
+                admit: Box::new(|| ()),
+                guard: |builder| builder,
+                watch: |_| Box::pin(std::future::pending()),
+                warnings: Vec::new(),
+            })
+        }),
     };
 
     fn wish(line: &str) -> Result<Wish, String> {

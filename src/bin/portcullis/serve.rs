@@ -6,10 +6,11 @@
 //! server on its thread. The example `echo` runs through this file too.
 
 use crate::listeners::{self, Listeners};
-use crate::options::{self, Options, Program, Wish};
+use crate::options::{self, Options, Program, Watch, Wish};
+use crate::reload::Reload;
 use async_signal::{Signal, Signals};
 use log::{info, warn};
-use portcullis::{Builder, Handle, Limits, Server, Tokens};
+use portcullis::{Builder, Handle, Limits, Server, Tokens, Toolset};
 use smol::future;
 use smol::stream::StreamExt;
 use std::ffi::OsString;
@@ -32,7 +33,8 @@ pub(crate) fn main(
     args: impl Iterator<Item = OsString>,
     tools: impl FnOnce(Builder, &Limits, &Handle) -> Builder,
 ) -> ExitCode {
-    let options = match options::parse(program, args.collect()) {
+    let args: Vec<OsString> = args.collect();
+    let options = match options::parse(program, args.clone()) {
         Ok(Wish::Run(options)) => *options,
         Ok(Wish::Print(text)) => {
             say(&text);
@@ -40,7 +42,7 @@ pub(crate) fn main(
         }
         Err(why) => return fail(program, &why, 2),
     };
-    match run(program, options, tools) {
+    match run(program, args, options, tools) {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => fail(program, &why, 1),
     }
@@ -61,6 +63,7 @@ pub(crate) fn say(text: &str) {
 
 fn run(
     program: &Program,
+    args: Vec<OsString>,
     mut options: Options,
     tools: impl FnOnce(Builder, &Limits, &Handle) -> Builder,
 ) -> Result<(), String> {
@@ -68,18 +71,27 @@ fn run(
     let handle = Handle::new();
     let mut builder = configure(Server::builder(program.name, program.version), &mut options)?.handle(&handle);
     builder = tools(builder, &options.limits, &handle);
-    if let Some(install) = options.install.take() {
-        builder = install(builder, &options.limits, &handle)?;
+    let reload = Reload::of(program, args, &mut options);
+    let mut own = (program.tools)(Toolset::new(), &options.limits);
+    let mut watch: fn(&Handle) -> Watch<'_> = |_| Box::pin(future::pending());
+    if let Some(loaded) = options.loaded.take() {
+        loaded.warnings.iter().for_each(|warning| warn!("{warning}"));
+        (loaded.admit)();
+        builder = (loaded.guard)(builder);
+        own = (loaded.tools)(own);
+        watch = loaded.watch;
     }
-    let server = builder.build().map_err(|error| error.to_string())?;
-    // Before the first byte is served: who sees the URLs may send signals.
-    let signals = Signals::new([Signal::Term, Signal::Int, Signal::Usr1])
-        .map_err(|error| format!("cannot wait for signals: {error}"))?;
+    let server = builder.tools(own).build().map_err(|error| error.to_string())?;
+    // Before the first byte is served: who sees the URLs may send signals. One who has nothing to read again ends
+    // with his terminal, like any program.
+    let hup = reload.is_some().then_some(Signal::Hup);
+    let signals = Signals::new([Signal::Term, Signal::Int, Signal::Usr1].into_iter().chain(hup));
+    let signals = signals.map_err(|error| format!("cannot wait for signals: {error}"))?;
 
     let open = listeners::open(&options)?;
     say(&welcome(program, &options, &open));
 
-    let serving = future::or(server.serve(open.all), obey(signals, handle, options.grace));
+    let serving = future::or(server.serve(open.all), obey(signals, handle, options.grace, reload.as_ref(), watch));
     let ended = smol::block_on(future::or(serving, log.drain()));
     drop(open.files);
     info!("{} ended", program.name);
@@ -109,7 +121,7 @@ fn configure(mut builder: Builder, options: &mut Options) -> Result<Builder, Str
 }
 
 /// Reads a token file; the text of a fault never holds a token.
-fn tokens(path: &Path) -> Result<Tokens, String> {
+pub(crate) fn tokens(path: &Path) -> Result<Tokens, String> {
     let fault = |why: String| format!("`--token-file`: {}: {why}", path.display());
     let file = std::fs::File::open(path).map_err(|error| fault(error.to_string()))?;
     let mode = file.metadata().map_err(|error| fault(error.to_string()))?.mode();
@@ -125,29 +137,42 @@ fn tokens(path: &Path) -> Result<Tokens, String> {
     Tokens::parse(&text).map_err(|error| fault(error.to_string()))
 }
 
-/// Turns signals into the server's end. Never ends by itself before the third.
-async fn obey(mut signals: Signals, handle: Handle, grace: Duration) -> io::Result<()> {
-    if let Some(Ok(signal)) = next_end(&mut signals, &handle).await {
-        info!("{signal:?}: running calls may finish within {} s; a second signal ends at once", grace.as_secs_f64());
-        handle.shutdown(grace);
-    }
-    if let Some(Ok(signal)) = next_end(&mut signals, &handle).await {
-        info!("{signal:?}: ending at once");
-        handle.shutdown(Duration::ZERO);
-    }
-    // Whoever sends a third one does not want to hear why it takes long: the server is dropped.
-    match next_end(&mut signals, &handle).await {
-        Some(_) => Ok(()),
-        None => future::pending().await,
-    }
-}
-
-/// The next signal that means an end; SIGUSR1 only asks what is going on, and is answered in the log.
-async fn next_end(signals: &mut Signals, handle: &Handle) -> Option<io::Result<Signal>> {
+/// Turns signals into what they mean. Never ends by itself before the third that asks for an end.
+async fn obey(
+    mut signals: Signals,
+    handle: Handle,
+    grace: Duration,
+    reload: Option<&Reload<'_>>,
+    watch: fn(&Handle) -> Watch<'_>,
+) -> io::Result<()> {
+    let mut asked = 0;
     loop {
-        match signals.next().await {
-            Some(Ok(Signal::Usr1)) => crate::sessions::log(handle).await,
-            other => return other,
+        let watching = async {
+            watch(&handle).await;
+            future::pending().await
+        };
+        match (future::or(signals.next(), watching).await, asked) {
+            (Some(Ok(Signal::Hup)), _) => {
+                if let Some(reload) = reload {
+                    reload.again(&handle).await;
+                }
+            }
+            (Some(Ok(Signal::Usr1)), _) => crate::sessions::log(&handle).await,
+            (Some(Ok(signal)), 0) => {
+                let seconds = grace.as_secs_f64();
+                info!("{signal:?}: running calls may finish within {seconds} s; a second signal ends at once");
+                handle.shutdown(grace);
+                asked = 1;
+            }
+            (Some(Ok(signal)), 1) => {
+                info!("{signal:?}: ending at once");
+                handle.shutdown(Duration::ZERO);
+                asked = 2;
+            }
+            // Whoever sends a third one does not want to hear why it takes long: the server is dropped.
+            (Some(Ok(_)), _) => return Ok(()),
+            (Some(Err(_)), _) => {}
+            (None, _) => future::pending().await,
         }
     }
 }

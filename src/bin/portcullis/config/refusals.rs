@@ -7,6 +7,7 @@ pub(crate) const PROGRAM: Program = Program {
     version: "0.0.0",
     about: "a test",
     debug_listen: crate::options::Debug::Off,
+    tools: |tools, _| tools,
     config: Some(program),
 };
 

@@ -5,7 +5,7 @@
 //! they are read as they stand; what a schema cannot say is checked by who needs it.
 
 use super::schema;
-use portcullis::{Builder, CallError, CallResult, RequestContext, Tool};
+use portcullis::{CallError, CallResult, RequestContext, Tool, Toolset};
 use serde_json::{Map, Value};
 use std::future::Future;
 use std::pin::Pin;
@@ -41,11 +41,11 @@ pub(super) struct Arguments(pub(super) Value);
 
 impl Shape {
     /// Adds the tool.
-    pub(super) fn register(&'static self, builder: Builder, answer_bytes_max: usize) -> Builder {
+    pub(super) fn register(&'static self, tools: Toolset, answer_bytes_max: usize) -> Toolset {
         let input = format!(r#"{{"type":"object","additionalProperties":false,{}}}"#, self.input);
         let tool = Tool::new(self.name).description(self.description).input_schema(schema(&input));
         let tool = if self.output.is_empty() { tool } else { tool.output_schema(schema(self.output)) };
-        builder.tool(tool.read_only().open_world(self.open_world), move |cx, args: Value| {
+        tools.tool(tool.read_only().open_world(self.open_world), move |cx, args: Value| {
             (self.call)(Call { cx, args: Arguments(args), answer_bytes_max })
         })
     }
