@@ -19,6 +19,7 @@ mod reload;
 mod roles;
 mod serve;
 mod sessions;
+mod stdio;
 mod tools;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
     let command = args.next_if(|word| !word.to_string_lossy().starts_with('-'));
     match command.as_ref().map(|word| word.to_string_lossy()).as_deref() {
         None | Some("serve") => serve::main(&PROGRAM, args, tools::describe),
+        Some("stdio") => stdio::main(&PROGRAM, args, tools::describe),
         #[cfg(feature = "config")]
         Some(word @ ("check-config" | "tools" | "call")) => commands::main(&PROGRAM, word, args),
         Some("sessions") => sessions::main(&PROGRAM, args),

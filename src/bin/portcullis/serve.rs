@@ -100,7 +100,7 @@ fn run(
 }
 
 /// Gives the builder what the command line said.
-fn configure(mut builder: Builder, options: &mut Options) -> Result<Builder, String> {
+pub(crate) fn configure(mut builder: Builder, options: &mut Options) -> Result<Builder, String> {
     builder = builder.limits(options.limits.clone()).relative_endpoint(options.relative_endpoint);
     if let Some(path) = &options.base_path {
         builder = builder.base_path(path.as_str());
