@@ -21,6 +21,8 @@ mod serve;
 #[allow(dead_code)] // the command is the program's; what SIGUSR1 writes is not
 #[path = "../src/bin/portcullis/sessions.rs"]
 mod sessions;
+#[path = "../src/bin/portcullis/stdio.rs"]
+mod stdio;
 
 #[path = "conformance/asking.rs"]
 mod asking;
@@ -69,5 +71,9 @@ fn main() -> ExitCode {
         tools: |tools, _| tools,
         config: None,
     };
-    serve::main(&program, std::env::args_os().skip(1), register)
+    let mut args = std::env::args_os().skip(1).peekable();
+    match args.next_if(|word| word == "stdio") {
+        Some(_) => stdio::main(&program, args, register),
+        None => serve::main(&program, args, register),
+    }
 }

@@ -27,6 +27,8 @@ mod polling;
 mod principals;
 mod reload;
 mod sessions;
+#[cfg(feature = "config")]
+mod sighup;
 mod slow;
 mod smoke;
 mod sockets;

@@ -1,6 +1,6 @@
 """The official Python SDK 1.x against a running `conformance` example: a session that answers the server.
 
-usage: py1.py http|sse URL
+usage: py1.py http|sse URL, or py1.py stdio PROGRAM
 
 Proves that the client lands on 2025-11-25, lists, reads, calls, receives progress and log messages, and
 answers one elicitation, one that it declines, one sampling request, and one call for which it has no answer.
@@ -11,6 +11,7 @@ from datetime import timedelta
 
 from mcp import ClientSession, types
 from mcp.client.sse import sse_client
+from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamablehttp_client
 
 KIND, URL = sys.argv[1:3]
@@ -39,10 +40,16 @@ def text(result):
     return result.content[0].text
 
 
+def streams():
+    if KIND == "stdio":
+        return stdio_client(StdioServerParameters(command=URL, args=["stdio"]))
+    return (sse_client if KIND == "sse" else streamablehttp_client)(URL, timeout=20)
+
+
 async def main():
     global answer
-    async with (sse_client if KIND == "sse" else streamablehttp_client)(URL, timeout=20) as streams:
-        async with ClientSession(streams[0], streams[1], read_timeout_seconds=timedelta(seconds=30),
+    async with streams() as streams_:
+        async with ClientSession(streams_[0], streams_[1], read_timeout_seconds=timedelta(seconds=30),
                                  elicitation_callback=elicit, sampling_callback=sample, logging_callback=log) as session:
             hello = await session.initialize()
             assert hello.protocolVersion == REVISION, f"landed on {hello.protocolVersion}, expected {REVISION}"

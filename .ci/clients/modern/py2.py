@@ -1,6 +1,6 @@
 """The official Python SDK 2.x against a running `conformance` example, in the era it is told.
 
-usage: py2.py modern|session http|sse URL
+usage: py2.py modern|session http|sse URL, or py2.py modern|session stdio PROGRAM
 
 Proves that the client lands on that era's newest revision by itself, lists, reads, calls, receives progress,
 and answers one elicitation and one sampling request: as `input_required` rounds in the modern era, as the
@@ -11,6 +11,7 @@ import sys
 
 from mcp import Client, types
 from mcp.client.sse import sse_client
+from mcp.client.stdio import StdioServerParameters, stdio_client
 
 ERA, KIND, URL = sys.argv[1:4]
 MODERN = ERA == "modern"
@@ -44,6 +45,8 @@ def text(result):
 
 async def main():
     target = sse_client(URL, timeout=20) if KIND == "sse" else URL
+    if KIND == "stdio":
+        target = stdio_client(StdioServerParameters(command=URL, args=["stdio"]))
     async with Client(target, mode=MODE, read_timeout_seconds=30, elicitation_callback=elicit, sampling_callback=sample) as client:
         assert client.protocol_version == REVISION, f"landed on {client.protocol_version}, expected {REVISION}"
         tools = {tool.name for tool in (await client.list_tools()).tools}

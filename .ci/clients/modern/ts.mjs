@@ -1,6 +1,6 @@
 // The official TypeScript SDK 2.x against a running `conformance` example, in the era it is told.
 //
-// usage: node ts.mjs modern|session http|sse URL
+// usage: node ts.mjs modern|session http|sse URL, or node ts.mjs modern|session stdio PROGRAM
 //
 // Proves what py2.py proves. The SDK is found from SDK_DIR (a folder with node_modules).
 import assert from 'node:assert/strict';
@@ -37,7 +37,9 @@ const text = (result) => {
   return result.content[0].text;
 };
 
-const transport = kind === 'sse' ? new SSEClientTransport(new URL(url)) : new StreamableHTTPClientTransport(new URL(url));
+const { StdioClientTransport } = await import(pathToFileURL(`${folder}/dist/stdio.mjs`));
+const transport = kind === 'stdio' ? new StdioClientTransport({ command: url, args: ['stdio'], stderr: 'ignore' })
+  : kind === 'sse' ? new SSEClientTransport(new URL(url)) : new StreamableHTTPClientTransport(new URL(url));
 await client.connect(transport);
 assert.equal(client.getNegotiatedProtocolVersion(), revision);
 const tools = (await client.listTools()).tools.map((t) => t.name);
