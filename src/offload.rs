@@ -4,7 +4,7 @@
 //! place among the threads until it is done, and it is counted, so that an operator sees why nothing moves.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 use smol::lock::Semaphore;
 
@@ -12,7 +12,7 @@ use smol::lock::Semaphore;
 #[derive(Clone)]
 pub(crate) struct Offload {
     places: Arc<Semaphore>,
-    zombies: Arc<AtomicU64>,
+    zombies: Arc<AtomicU32>,
 }
 
 const RUNNING: u8 = 0;
@@ -26,7 +26,7 @@ impl Offload {
 
     /// Jobs that go on although nobody waits for them.
     pub(crate) fn zombies(&self) -> u64 {
-        self.zombies.load(Ordering::Relaxed)
+        self.zombies.load(Ordering::Relaxed).into()
     }
 
     /// Runs `work` on a thread as soon as one is free. A panic in it comes out here.
@@ -46,7 +46,7 @@ impl Offload {
 /// Dropped when nobody waits any more.
 struct Waiting {
     state: Arc<AtomicU8>,
-    zombies: Arc<AtomicU64>,
+    zombies: Arc<AtomicU32>,
 }
 
 impl Drop for Waiting {
@@ -60,7 +60,7 @@ impl Drop for Waiting {
 /// Dropped when the job is done, or was never begun.
 struct Ends {
     state: Arc<AtomicU8>,
-    zombies: Arc<AtomicU64>,
+    zombies: Arc<AtomicU32>,
 }
 
 impl Drop for Ends {
