@@ -1,0 +1,85 @@
+"""Compares sizes with their budgets and with docs/SIZES.md, and writes that file: sizes.py FOUND SYMBOLS [--write]."""
+
+import re
+import sys
+from collections import Counter
+
+BUDGETS, DOCUMENT = ".ci/sizes.txt", "docs/SIZES.md"
+STALE = 0.02
+CRATES = 24
+
+
+def read(path):
+    lines = [line.rsplit(": ", 1) for line in open(path) if ": " in line and not line.startswith("#")]
+    return {name: int(size) for name, size in lines}
+
+
+def crates(path):
+    """Bytes of functions by the crate whose name theirs begins with: an instance of a generic counts for who wrote it."""
+    sums = Counter()
+    for line in open(path):
+        parts = line.rstrip().split(" ", 3)
+        if len(parts) == 4 and parts[2] in "tTwW":
+            name = re.search(r"^(?:[<&*\[( ]|dyn |mut |impl )*([a-z_][a-z0-9_]*)(?:\[[0-9a-f]+\])?::", parts[3])
+            sums[name[1] if name else "C and the start"] += int(parts[1], 16)
+    return sums
+
+
+def document(found, budgets, sums):
+    usual = found["program, x86_64, release"]
+    kib = lambda size: f"{size / 1024:,.0f}"
+    yield "# Sizes"
+    yield ""
+    yield "Made by `.ci/sizes.sh --write`; CI fails where a size is over its budget, or 2 % off what stands here. Bytes of"
+    yield "stripped programs. `program` has the default features. `library` is the example `hello` without default features:"
+    yield "what a daemon pays that embeds it, std included. `small` is the profile for flash (`opt-level = \"z\"`, no unwinding);"
+    yield "`own std` is that with a std built for size, which takes Debian's compiler and its source. musl ones are static."
+    yield ""
+    yield "| what | bytes | at most |"
+    yield "|---|---|---|"
+    for name, budget in budgets.items():
+        yield f"| {name} | {found[name]:,} | {budget:,} |"
+    yield ""
+    yield "## Features"
+    yield ""
+    yield "What the program, x86_64, release, weighs more with a feature than without it:"
+    yield ""
+    yield "| feature | KiB | in the default program |"
+    yield "|---|---|---|"
+    for name in (name for name in found if name.startswith("feature ")):
+        sign, feature = name[8], name[9:]
+        more = found[name] - usual if sign == "+" else usual - found[name]
+        yield f"| `{feature}` | {kib(more)} | {'no' if sign == '+' else 'yes'} |"
+    yield ""
+    yield "## Crates"
+    yield ""
+    yield "Code of the default program (x86_64, release) by the crate that wrote it, in KiB. An instance of somebody's generic"
+    yield "function counts for him, though it would go with its caller; tables and texts (the rest of the file) are nobody's."
+    yield ""
+    yield "| crate | KiB |"
+    yield "|---|---|"
+    for name, size in sums.most_common(CRATES):
+        yield f"| {name} | {kib(size)} |"
+    rest = sums.total() - sum(size for _, size in sums.most_common(CRATES))
+    yield f"| the other {max(len(sums) - CRATES, 0)} | {kib(rest)} |"
+    yield f"| all code | {kib(sums.total())} |"
+
+
+def main(found, symbols, *options):
+    found, budgets = read(found), read(BUDGETS)
+    text = "\n".join(document(found, budgets, crates(symbols))) + "\n"
+    if "--write" in options:
+        open(DOCUMENT, "w").write(text)
+    print(text)
+    told = dict(re.findall(r"^\| ([^|]+) \| ([\d,]+) \| [\d,]+ \|$", open(DOCUMENT).read(), re.M))
+    faults = []
+    for name, budget in budgets.items():
+        size, known = found[name], int(told.get(name, "0").replace(",", ""))
+        if size > budget:
+            faults.append(f"{name}: {size} bytes, at most {budget}")
+        if abs(size - known) > known * STALE:
+            faults.append(f"{name}: {size} bytes, {DOCUMENT} says {known}; run .ci/sizes.sh --write")
+    sys.exit("FAILED: " + "\n        ".join(faults) if faults else 0)
+
+
+main(*sys.argv[1:])
