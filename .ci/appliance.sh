@@ -83,6 +83,16 @@ inside "$PROGRAM" call vpn_peers --config "$FILE" >"$CI_TMP/out" 2>&1 || true
 grep -qi 'wg\b' "$CI_TMP/out" || die "vpn_peers: $(cat "$CI_TMP/out")"
 echo "logs and peers answer"
 
+# Who stops a call stops what it has started.
+printf '[[tool]]\nname = "wait"\ndescription = "d"\nargv = ["sh", "-c", "sleep %s & sleep %s"]\n' "$$.25" "$$.25" >"$CI_TMP/wait.toml"
+"$PROGRAM" call wait --config "$CI_TMP/wait.toml" 2>/dev/null & pid=$!
+CHILDREN+=("$pid")
+for _ in $(seq 100); do [ "$(pgrep -cf "sleep $$.25")" -ge 2 ] && break; sleep 0.1; done
+code=0; kill -TERM "$pid"; wait "$pid" || code=$?
+same "$code" 130 "a call that is stopped says so"
+for _ in $(seq 50); do pgrep -f "sleep $$.25" >/dev/null || break; sleep 0.1; done
+! pgrep -f "^sleep $$.25" || die "what a stopped call had started still runs"
+
 # The server has the same tools as the command.
 start_server "$PROGRAM" --config "$FILE" --debug-listen off
 listed=$(python3 - "http://127.0.0.1:$PORT/mcp" <<'PY'
