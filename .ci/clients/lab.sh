@@ -126,7 +126,7 @@ fi
 
 # Routes, names, leases: what lab_net.py starts, it ends.
 if ! ip netns exec $fw "$python" "$here/lab_net.py" "$work" $lan $wan; then
-    tail -n 20 "$work"/*.log
+    tail -n 20 "$work"/*.log "$work"/*.out
     exit 1
 fi
 

@@ -317,9 +317,105 @@ async def lacks(address):
         prove("BusyBox's traceroute is understood", told.get("reached") is True and told["hops"][0]["probes"][0]["address"] == "198.51.100.2", words(result))
         result = await session.call_tool("routes", {})
         prove("BusyBox's ip is named for what it cannot", result.isError and "Install iproute2 (on OpenWrt: ip-full)" in words(result), words(result))
+    other = shutil.which("inetutils-traceroute")
+    if other:
+        async with server("inetutils", address, *shell(hidden("traceroute", other))) as (session, _):
+            result = await session.call_tool("traceroute", {"host": "198.51.100.2"})
+            prove("another traceroute is named for what it cannot", result.isError and "Install Debian's traceroute or BusyBox's" in words(result), words(result))
     async with server("busybox-nobody", address, *shell(hidden("traceroute", busybox), *NOBODY)) as (session, _):
         result = await session.call_tool("traceroute", {"host": "198.51.100.2"})
         prove("as nobody BusyBox's traceroute names the right it lacks", result.isError and "AmbientCapabilities=CAP_NET_RAW" in words(result), words(result))
+
+
+def lease(*options):
+    """A real client takes a lease; its address is what it was given. The script that would set it is left out."""
+    printed = subprocess.run(in_ns(LAN, "busybox", "udhcpc", "-i", "eth0", "-n", "-q", "-f", "-s", "/bin/true", *options), check=True, capture_output=True, text=True)
+    return re.search(r"lease of ([0-9.]+) obtained", printed.stdout + printed.stderr).group(1)
+
+
+RELEASE = """
+import socket, sys
+address, mac, client = socket.inet_aton(sys.argv[1]), bytes.fromhex(sys.argv[2]), bytes.fromhex(sys.argv[3])
+options = bytes([99, 130, 83, 99, 53, 1, 7, 54, 4]) + socket.inet_aton("192.0.2.1") + bytes([61, len(client)]) + client + bytes([255])
+message = bytes([1, 1, 6, 0, 1, 2, 3, 4, 0, 0, 0, 0]) + address + bytes(12) + mac + bytes(10 + 64 + 128) + options
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+    sender.bind(("192.0.2.2", 68))
+    sender.sendto(message.ljust(300, bytes(1)), ("192.0.2.1", 67))
+"""
+
+
+def give_back(address, client):
+    """A DHCPRELEASE (RFC 2131). udhcpc sends one from the address it got, which the lan does not take on."""
+    run(*in_ns(LAN, sys.executable, "-c", RELEASE, address, mac().replace(":", ""), client.hex()))
+
+
+def mac():
+    return json.loads(run("ip", "-n", LAN, "-j", "link", "show", "eth0"))[0]["address"]
+
+
+async def other_leases(address):
+    """The journals of ISC dhcpd and Kea, where those are installed; dnsmasq has ended."""
+    if shutil.which("dhcpd"):
+        os.mkdir(f"{WORK}/isc")
+        open(f"{WORK}/isc/dhcpd.leases", "w", encoding="utf-8").close()
+        with open(f"{WORK}/dhcpd.conf", "w", encoding="utf-8") as file:
+            file.write("authoritative; default-lease-time 600; subnet 192.0.2.0 netmask 255.255.255.0 { range 192.0.2.160 192.0.2.170; }\n")
+        run("mount", "--bind", f"{WORK}/isc", "/var/lib/dhcp")
+        child = start("dhcpd.log", "dhcpd", "-4", "-f", "-d", "--no-pid", "-user", "root", "-cf", f"{WORK}/dhcpd.conf", "lan0")
+        await journal("ISC dhcpd", "dhcpd.log", "Server starting", address, "/var/lib/dhcp/dhcpd.leases")
+        child.kill()
+        run("umount", "/var/lib/dhcp")
+    if shutil.which("kea-dhcp4"):
+        # systemd makes this folder with the service.
+        os.makedirs("/var/lib/kea", exist_ok=True)
+        os.mkdir(f"{WORK}/kea")
+        run("mount", "--bind", f"{WORK}/kea", "/var/lib/kea")
+        subnet = {"subnet": "192.0.2.0/24", "pools": [{"pool": "192.0.2.180-192.0.2.190"}]}
+        # The journal begins anew every second: what holds is then in another file.
+        memory = {"type": "memfile", "lfc-interval": 1}
+        config = {"Dhcp4": {"interfaces-config": {"interfaces": ["lan0"]}, "lease-database": memory, "valid-lifetime": 600, "subnet4": [subnet],
+                            "loggers": [{"name": "kea-dhcp4", "severity": "INFO", "output_options": [{"output": f"{WORK}/kea.log"}]}]}}
+        with open(f"{WORK}/kea.conf", "w", encoding="utf-8") as file:
+            json.dump(config, file)
+        child = start("kea.out", "env", f"KEA_PIDFILE_DIR={WORK}", f"KEA_LOCKFILE_DIR={WORK}", "kea-dhcp4", "-c", f"{WORK}/kea.conf")
+        await journal("Kea", "kea.log", "DHCP4_STARTED", address, "/var/lib/kea/kea-leases4.csv")
+        child.terminate()
+        child.wait(10)
+
+
+async def journal(who, log, word, address, path):
+    """One lease stays and one is given back; only the former is told, also when it is in an older file."""
+    await until(f"{who} did not start; see {log}", lambda: os.path.exists(f"{WORK}/{log}") and word in read(log))
+    kept, gone = lease("-x", "hostname:laptop"), lease("-C", "-x", "0x3d:0102aabbccddee")
+    give_back(gone, bytes.fromhex("0102aabbccddee"))
+    async with server(f"leases-{who[:3]}", address) as (session, _):
+        async def told():
+            result = await session.call_tool("dhcp_leases", {})
+            # Those of dnsmasq are told too: its file is still there.
+            return [row for row in (result.structuredContent or {}).get("leases", []) if row["file"] == path], words(result)
+
+        for _ in range(60):
+            rows, text = await told()
+            if len(rows) == 1 and (who != "Kea" or os.path.exists(f"{path}.2")):
+                break
+            await asyncio.sleep(0.1)
+        row = rows[0] if rows else {}
+        same = len(rows) == 1 and (row["address"], row["mac"], row.get("hostname")) == (kept, mac(), "laptop") and gone != kept
+        prove(f"dhcp_leases tells of {who} the lease that holds, not the one that was given back", same and 500 < row["seconds_left"] <= 600, f"{text} {kept} {gone}")
+        if who == "ISC dhcpd":
+            printed = run("perl", shutil.which("dhcp-lease-list"), "--parsable", "--lease", path, check=False)
+            fields = re.findall(r"MAC (\S+) IP (\S+) HOSTNAME (\S+) BEGIN \S+ \S+ END (\S+ \S+)", printed)
+            ends = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(row.get("expires", 0)))
+            prove(f"which is what dhcp-lease-list prints ({len(fields)})", (row.get("mac"), row.get("address"), row.get("hostname"), ends) in fields, printed)
+        else:
+            # What holds is there now, and read from there.
+            older = read_file(f"{path}.2")
+            prove("also after Kea's journal began anew", kept in older, older)
+
+
+def read_file(path):
+    with open(path, encoding="utf-8") as file:
+        return file.read()
 
 
 async def prepare():
@@ -350,19 +446,20 @@ async def prepare():
     txt = ",".join(f"string-{n}-" + "x" * 190 for n in range(16))
     # Its log to stderr needs the foreground.
     usual = ["dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--user=root", "--pid-file=", "--no-resolv", "--no-hosts", "--bind-interfaces", "--log-facility=-"]
-    start("dnsmasq.log", *usual, "--listen-address=192.0.2.1", "--local=/lab.test/", "--dhcp-range=192.0.2.100,192.0.2.150,1h", "--dhcp-authoritative",
+    dnsmasq = start("dnsmasq.log", *usual, "--listen-address=192.0.2.1", "--local=/lab.test/", "--dhcp-range=192.0.2.100,192.0.2.150,1h", "--dhcp-authoritative",
           "--host-record=fw.lab.test,192.0.2.1,2001:db8::1", "--cname=www.lab.test,fw.lab.test", "--mx-host=lab.test,mail.lab.test,10",
           "--srv-host=_sip._tcp.lab.test,sip.lab.test,5060,10,20", '--txt-record=short.lab.test,v=lab1 a;b \\ c', f"--txt-record=long.lab.test,{txt}")
     start("dnsmasq-auth.log", *usual, "--listen-address=198.51.100.1", "--except-interface=lo", "--auth-server=ns.zone.test,198.51.100.1", "--auth-zone=zone.test",
           "--auth-soa=1,hostmaster.zone.test")
     await until("dnsmasq did not start", lambda: "started" in read("dnsmasq.log") and "started" in read("dnsmasq-auth.log"))
-    for options in (["-x", "hostname:laptop"], ["-C", "-x", "0x3d:0102aabbccddee"]):
-        # The script that would set the address is left out: the lan keeps its own. Another MAC is another client.
-        run(*in_ns(LAN, "busybox", "udhcpc", "-i", "eth0", "-n", "-q", "-f", "-s", "/bin/true", *options))
+    lease("-x", "hostname:laptop")
+    # Another client of the same MAC, which has no name.
+    lease("-C", "-x", "0x3d:0102aabbccddee")
+    return dnsmasq
 
 
 async def main():
-    await prepare()
+    dnsmasq = await prepare()
     async with server("root", "192.0.2.1:8091") as (session, _):
         tools = (await session.list_tools()).tools
         mine = [tool for tool in tools if tool.name in NAMES]
@@ -381,6 +478,8 @@ async def main():
             await traces(session, who)
             await cancels(session, child, who)
     await lacks("192.0.2.1:8094")
+    dnsmasq.kill()
+    await other_leases("192.0.2.1:8095")
 
 
 def leaf(fault):
