@@ -12,6 +12,8 @@ mod bounds;
 mod listeners;
 #[path = "../src/bin/portcullis/log.rs"]
 mod log;
+#[path = "../src/bin/portcullis/notify.rs"]
+mod notify;
 #[path = "../src/bin/portcullis/options.rs"]
 mod options;
 #[path = "../src/bin/portcullis/reload.rs"]

@@ -10,6 +10,8 @@ mod listeners;
 #[path = "../src/bin/portcullis/log.rs"]
 mod log;
 #[allow(dead_code)] // it has options from the command line alone
+#[path = "../src/bin/portcullis/notify.rs"]
+mod notify;
 #[path = "../src/bin/portcullis/options.rs"]
 mod options;
 #[path = "../src/bin/portcullis/reload.rs"]

@@ -55,7 +55,8 @@ impl Link {
         let mut out = Vec::new();
         response::stream_head(&mut out, &[], manner);
         let mut from = 0;
-        while !manner.head_only {
+        let mut goes_on = !manner.head_only;
+        while goes_on {
             let mut event = Vec::new();
             let mut text = Vec::with_capacity(8 * 1024);
             from = snapshot(&shell, from, &mut text);
@@ -63,9 +64,7 @@ impl Link {
             response::chunk(&mut out, &event, manner.http_1_0);
             self.flush(&mut out).await?;
             shell.wait_for(&self.presence, Wait::Watch, shell.now());
-            if !self.still_watched().await? {
-                break;
-            }
+            goes_on = self.still_watched().await?;
         }
         let ended = self.end_body(out, manner).await;
         shell.wait_for(&self.presence, Wait::Request, shell.now());

@@ -12,6 +12,7 @@ mod config;
 mod declared;
 mod listeners;
 mod log;
+mod notify;
 mod options;
 mod process;
 mod reload;

@@ -6,6 +6,7 @@
 //! server on its thread. The example `echo` runs through this file too.
 
 use crate::listeners::{self, Listeners};
+use crate::notify::Manager;
 use crate::options::{self, Options, Program, Watch, Wish};
 use crate::reload::Reload;
 use async_signal::{Signal, Signals};
@@ -90,8 +91,17 @@ fn run(
 
     let open = listeners::open(&options)?;
     say(&welcome(program, &options, &open));
+    let manager = Manager::from_env();
+    manager.iter().for_each(Manager::ready);
 
-    let serving = future::or(server.serve(open.all), obey(signals, handle, options.grace, reload.as_ref(), watch));
+    let told = async {
+        match &manager {
+            Some(manager) => manager.attend(&handle).await,
+            None => future::pending().await,
+        }
+    };
+    let obedient = obey(signals, &handle, options.grace, reload.as_ref(), watch, manager.as_ref());
+    let serving = future::or(server.serve(open.all), future::or(obedient, told));
     let ended = smol::block_on(future::or(serving, log.drain()));
     drop(open.files);
     info!("{} ended", program.name);
@@ -140,27 +150,31 @@ pub(crate) fn tokens(path: &Path) -> Result<Tokens, String> {
 /// Turns signals into what they mean. Never ends by itself before the third that asks for an end.
 async fn obey(
     mut signals: Signals,
-    handle: Handle,
+    handle: &Handle,
     grace: Duration,
     reload: Option<&Reload<'_>>,
     watch: fn(&Handle) -> Watch<'_>,
+    manager: Option<&Manager>,
 ) -> io::Result<()> {
     let mut asked = 0;
     loop {
         let watching = async {
-            watch(&handle).await;
+            watch(handle).await;
             future::pending().await
         };
         match (future::or(signals.next(), watching).await, asked) {
             (Some(Ok(Signal::Hup)), _) => {
                 if let Some(reload) = reload {
-                    reload.again(&handle).await;
+                    manager.iter().for_each(|manager| manager.reloading());
+                    reload.again(handle).await;
+                    manager.iter().for_each(|manager| manager.ready());
                 }
             }
-            (Some(Ok(Signal::Usr1)), _) => crate::sessions::log(&handle).await,
+            (Some(Ok(Signal::Usr1)), _) => crate::sessions::log(handle).await,
             (Some(Ok(signal)), 0) => {
                 let seconds = grace.as_secs_f64();
                 info!("{signal:?}: running calls may finish within {seconds} s; a second signal ends at once");
+                manager.iter().for_each(|manager| manager.stopping());
                 handle.shutdown(grace);
                 asked = 1;
             }
