@@ -106,8 +106,11 @@ fn reverse(address: IpAddr) -> String {
             format!("{d}.{c}.{b}.{a}.in-addr.arpa")
         }
         IpAddr::V6(v6) => {
-            let digits = format!("{:032x}", v6.to_bits());
-            digits.chars().rev().flat_map(|digit| [digit, '.']).chain("ip6.arpa".chars()).collect()
+            let mut name = String::new();
+            for digit in format!("{:032x}", v6.to_bits()).bytes().rev() {
+                name.extend([char::from(digit), '.']);
+            }
+            name + "ip6.arpa"
         }
     }
 }
@@ -133,12 +136,14 @@ fn servers() -> Result<Vec<SocketAddr>, String> {
 
 /// The `nameserver` lines; one with a zone (`fe80::1%eth0`) is not among them.
 fn nameservers(text: &str) -> Vec<SocketAddr> {
-    let words = text.lines().map(|line| line.split_ascii_whitespace());
-    let servers = words.filter_map(|mut words| match words.next()? {
-        "nameserver" => server(words.next()?),
-        _ => None,
-    });
-    servers.take(SERVERS_MAX).collect()
+    let mut servers = Vec::new();
+    for line in text.lines() {
+        let mut words = line.split_ascii_whitespace();
+        if words.next() == Some("nameserver") && servers.len() < SERVERS_MAX {
+            servers.extend(words.next().and_then(server));
+        }
+    }
+    servers
 }
 
 type Told = (&'static str, String, Vec<Value>);
@@ -302,6 +307,17 @@ mod tests {
             vec![guess; FOREIGN_MAX + 1]
         });
         assert!(why.is_err_and(|why| why.contains("no answer to the question")));
+    }
+
+    #[test]
+    fn a_server_that_cannot_is_asked_again_and_then_believed() {
+        let told = asked(|question| {
+            let mut cannot = answer(question, 0x81);
+            cannot[3] |= 2;
+            vec![cannot]
+        });
+        // Who answers only once is gone in the second round; what he said is told all the same.
+        assert_eq!(told.unwrap()["status"], "SERVFAIL");
     }
 
     #[test]
