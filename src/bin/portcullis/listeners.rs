@@ -2,17 +2,18 @@
 //!
 //! Decided here: which listener may be missing (only one that nobody asked for), who may use a socket's file, and that
 //! sockets handed over by a service manager take the place of the default addresses. The manager's own words for it are
-//! those of `sd_listen_fds(3)`; a socket named `debug` is the operator's. A connection over a Unix socket is nobody's in
+//! those of `sd_listen_fds(3)`; a socket named `debug` or `operator` is the operator's. A connection over a Unix socket is nobody's in
 //! particular, as one over loopback is: the file's mode says who gets that far.
 
 use crate::options::{Debug, Options, is_loopback};
 use log::warn;
 use portcullis::Listener;
+use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::net::{AddressFamily, SocketType, sockopt};
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
@@ -30,12 +31,32 @@ pub(crate) struct Listeners {
 }
 
 /// A socket's file, which outlives the socket unless somebody removes it.
-pub(crate) struct RemovedAtEnd(PathBuf);
+pub(crate) struct RemovedAtEnd {
+    path: PathBuf,
+    file: Option<Identity>,
+}
+
+/// Device, inode, and when it was made: numbers alone come again.
+type Identity = (u64, u64, i64, i64);
+
+impl RemovedAtEnd {
+    fn new(path: &Path) -> RemovedAtEnd {
+        RemovedAtEnd { path: path.to_owned(), file: identity(path) }
+    }
+}
 
 impl Drop for RemovedAtEnd {
+    /// A server that waits for its last calls does not listen any more, so the next one may have taken the place.
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
+        if self.file.is_some() && self.file == identity(&self.path) {
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
+}
+
+fn identity(path: &Path) -> Option<Identity> {
+    let file = std::fs::symlink_metadata(path).ok()?;
+    Some((file.dev(), file.ino(), file.ctime(), file.ctime_nsec()))
 }
 
 /// Opens everything that was asked for.
@@ -59,7 +80,7 @@ pub(crate) fn open(options: &Options) -> Result<Listeners, String> {
         })?;
         open.all.push(listener);
         open.sockets.push(path.clone());
-        open.files.push(RemovedAtEnd(path.clone()));
+        open.files.push(RemovedAtEnd::new(path));
     }
     if !given.shows {
         open.operator(options)?;
@@ -76,18 +97,17 @@ struct HandedOver {
 impl Listeners {
     fn handed_over(&mut self, options: &Options) -> Result<HandedOver, String> {
         let mut given = HandedOver { serves: false, shows: false };
-        let sockets = sd_listen_fds::get().map_err(|error| format!("`LISTEN_FDS`: {error}"))?;
-        for (at, (name, socket)) in sockets.into_iter().enumerate() {
+        for (at, (name, socket)) in handed_over()?.into_iter().enumerate() {
             let what = name.unwrap_or_else(|| format!("number {at}"));
-            let listener = adopt(socket.into_std()).map_err(|why| format!("the socket {what:?} handed over: {why}"))?;
+            let listener = adopt(socket).map_err(|why| format!("the socket {what:?} handed over: {why}"))?;
             let address = listener.local_addr();
-            if what == "debug" {
+            if matches!(&*what, "debug" | "operator") {
                 if address.is_some_and(|address| !is_loopback(&address)) {
-                    return Err(
-                        "the socket \"debug\" handed over can be reached by others: expected loopback or Unix".into()
-                    );
+                    return Err(format!(
+                        "the socket {what:?} handed over can be reached by others: expected loopback or Unix"
+                    ));
                 }
-                self.shown = Some(String::from("/debug/sessions, on the socket \"debug\""));
+                self.shown = Some(format!("/debug/sessions, on the socket {what:?}"));
                 self.all.push(listener.operator());
                 given.shows = true;
                 continue;
@@ -141,15 +161,45 @@ impl Listeners {
             (_, None) => String::from("/debug/sessions"),
         });
         if let Debug::Unix(path) = &options.debug_listen {
-            self.files.push(RemovedAtEnd(path.clone()));
+            self.files.push(RemovedAtEnd::new(path));
         }
         self.all.push(listener.operator());
         Ok(())
     }
 }
 
+/// The sockets that a service manager has opened for this process, with their names.
+fn handed_over() -> Result<Vec<(Option<String>, OwnedFd)>, String> {
+    let of = |name| std::env::var(name).ok();
+    if of("LISTEN_PID").is_some_and(|pid| pid == std::process::id().to_string()) {
+        check_numbers(of("LISTEN_FDS").as_deref(), |fd| Path::new("/proc/self/fd").join(fd.to_string()).exists())?;
+    }
+    let sockets = sd_listen_fds::get().map_err(|error| format!("`LISTEN_FDS`: {error}"))?;
+    Ok(sockets.into_iter().map(|(name, socket)| (name, socket.into_std())).collect())
+}
+
+/// Sockets that a service manager may hand over; systemd units have a handful.
+const HANDED_OVER_MAX: u32 = 64;
+
+/// Checks that the descriptors which are about to be taken on trust are there.
+fn check_numbers(count: Option<&str>, is_open: impl Fn(u32) -> bool) -> Result<(), String> {
+    let Some(count) = count else { return Ok(()) };
+    let known = count.parse().ok().filter(|count: &u32| *count <= HANDED_OVER_MAX);
+    let Some(known) = known else {
+        return Err(format!("`LISTEN_FDS`: got {count:?}, expected a number of sockets up to {HANDED_OVER_MAX}"));
+    };
+    match (3..3 + known).find(|fd| !is_open(*fd)) {
+        Some(fd) => {
+            Err(format!("`LISTEN_FDS`: is {known}, but descriptor {fd} is not open: was it closed on the way?"))
+        }
+        None => Ok(()),
+    }
+}
+
 /// Takes a socket that somebody else has opened, if it is one that can be served.
 fn adopt(socket: OwnedFd) -> Result<Listener, String> {
+    // It came through an exec, and so would go through the next: a tool's child must not hold the port.
+    fcntl_setfd(&socket, FdFlags::CLOEXEC).map_err(|error| error.to_string())?;
     let listens =
         sockopt::socket_type(&socket) == Ok(SocketType::STREAM) && sockopt::socket_acceptconn(&socket) == Ok(true);
     let listener = match sockopt::socket_domain(&socket) {
@@ -196,16 +246,57 @@ fn open_unix(path: &Path, mode: u32) -> io::Result<Listener> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::fd::AsRawFd;
 
     #[test]
-    fn only_sockets_that_listen_are_taken_over() {
+    fn only_sockets_that_listen_are_taken_over_and_no_child_gets_them() {
         let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
-        assert!(adopt(tcp.into()).is_ok_and(|listener| listener.local_addr().is_some()));
+        let same = tcp.as_raw_fd();
+        fcntl_setfd(&tcp, FdFlags::empty()).unwrap();
+        let adopted = adopt(tcp.into()).unwrap();
+        assert!(adopted.local_addr().is_some());
+        let flags = std::fs::read_to_string(format!("/proc/self/fdinfo/{same}")).unwrap();
+        let flags = flags.lines().find_map(|line| line.strip_prefix("flags:")).unwrap().trim();
+        assert_ne!(u32::from_str_radix(flags, 8).unwrap() & 0o2_000_000, 0, "O_CLOEXEC: {flags}");
         let (one, _other) = UnixStream::pair().unwrap();
         let udp = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         let file = std::fs::File::open("/dev/null").unwrap();
         for (what, fd) in [("a stream", OwnedFd::from(one)), ("datagrams", udp.into()), ("a file", file.into())] {
             assert!(adopt(fd).is_err_and(|why| why.contains("ListenStream=")), "{what}");
         }
+    }
+    #[test]
+    fn descriptors_that_are_not_there_are_not_taken_on_trust() {
+        let open = |fd| fd < 5;
+        for count in [None, Some("0"), Some("1"), Some("2")] {
+            assert_eq!(check_numbers(count, open), Ok(()), "{count:?}");
+        }
+        for (count, expected) in [
+            ("3", "descriptor 5 is not open"),
+            ("65", "expected a number of sockets up to 64"),
+            ("4294967295", "expected a number"),
+            ("-1", "expected a number"),
+            ("two", "expected a number"),
+        ] {
+            assert!(check_numbers(Some(count), open).is_err_and(|why| why.contains(expected)), "{count}");
+        }
+    }
+
+    #[test]
+    fn a_socket_is_left_to_the_next_server_that_took_its_place() {
+        let folder = std::env::temp_dir().join(format!("portcullis-listeners-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("mcp.sock");
+        let ours = open_unix(&path, 0o660).unwrap();
+        let file = RemovedAtEnd::new(&path);
+        assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o660);
+        assert!(open_unix(&path, 0o660).is_err(), "it is being served");
+        drop(ours);
+        let next = open_unix(&path, 0o660).unwrap();
+        drop(file);
+        assert!(UnixStream::connect(&path).is_ok(), "the next one is still there");
+        drop((next, RemovedAtEnd::new(&path)));
+        assert!(!path.exists());
+        std::fs::remove_dir(folder).unwrap();
     }
 }
