@@ -23,6 +23,7 @@ mod http_sse;
 mod lifecycle;
 mod lines;
 mod listening;
+mod observe;
 mod polling;
 mod principals;
 mod reload;
