@@ -5,14 +5,13 @@
 //! anything but visible text.
 
 use crate::options::Program;
-use lexopt::{Arg, Parser};
+use crate::serve::{fail, say};
 use log::{info, warn};
 use portcullis::Handle;
 use serde_json::Value;
 use std::ffi::OsString;
-use std::fmt::Write as _;
 use std::io::{self, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -32,117 +31,78 @@ const WAIT: Duration = Duration::from_secs(5);
 /// Bytes of an answer: ten thousand sessions are nine million.
 const ANSWER_BYTES_MAX: u64 = 64 << 20;
 
-struct Wish {
-    from: String,
-    fingerprint: Option<String>,
-    json: bool,
-}
-
 /// Runs the command. 0: printed. 1: nobody answered. 2: the command line makes no sense.
 pub(crate) fn main(program: &Program, args: impl Iterator<Item = OsString>) -> ExitCode {
-    let wish = match parse(args) {
-        Ok(Some(wish)) => wish,
-        Ok(None) => return print(HELP),
-        Err(why) => {
-            return crate::serve::fail(program, &format!("{why}: `portcullis sessions --help` shows what there is"), 2);
+    let words: Vec<String> = args.map(|word| word.to_string_lossy().into_owned()).collect();
+    match run(&words) {
+        Ok(text) => {
+            say(&text);
+            ExitCode::SUCCESS
         }
-    };
-    match ask(&wish).and_then(|text| if wish.json { Ok(text) } else { table(&text, terminal_width()) }) {
-        Ok(text) => print(&text),
-        Err(why) => crate::serve::fail(program, &why, 1),
+        Err((why, code)) => fail(program, &why, code),
     }
 }
 
-fn print(text: &str) -> ExitCode {
-    let mut stdout = io::stdout();
-    // Whoever closed it wants to see nothing more.
-    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
-    ExitCode::SUCCESS
-}
-
-/// None if help is wanted.
-fn parse(args: impl Iterator<Item = OsString>) -> Result<Option<Wish>, String> {
-    let mut parser = Parser::from_args(args);
-    let (mut from, mut fingerprint, mut json) = (None, None, false);
-    while let Some(arg) = parser.next().map_err(|error| error.to_string())? {
-        match arg {
-            Arg::Long("help") | Arg::Short('h') => return Ok(None),
-            Arg::Long("json") if !json => json = true,
-            Arg::Long("from") if from.is_none() => {
-                from = Some(parser.value().map_err(|error| error.to_string())?.to_string_lossy().into_owned());
+fn run(words: &[String]) -> Result<String, (String, u8)> {
+    let (mut from, mut path, mut json) = ("127.0.0.1:8002", String::from("/debug/sessions"), false);
+    let mut words = words.iter().map(String::as_str);
+    while let Some(word) = words.next() {
+        match word {
+            "--help" | "-h" => return Ok(HELP.to_owned()),
+            "--json" => json = true,
+            "--from" => from = words.next().unwrap_or_default(),
+            _ if word.starts_with("--from=") => from = &word["--from=".len()..],
+            _ if word.len() == 10 && word.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
+                path = format!("/debug/sessions/{word}");
             }
-            Arg::Value(value) if fingerprint.is_none() => {
-                let text = value.to_string_lossy().into_owned();
-                if text.len() != 10 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-                    return Err(format!("{text:?}: expected a fingerprint, ten hexadecimal digits such as 0f3a9c11d2"));
-                }
-                fingerprint = Some(text);
-            }
-            other => return Err(other.unexpected().to_string()),
+            _ => return Err((format!("unexpected {word:?}\n{HELP}"), 2)),
         }
     }
-    Ok(Some(Wish { from: from.unwrap_or_else(|| "127.0.0.1:8002".into()), fingerprint, json }))
+    let text = ask(from, &path).map_err(|why| (why, 1))?;
+    if json { Ok(text) } else { table(&text, terminal_width()).map_err(|why| (why, 1)) }
 }
+
+/// A connection to the program.
+trait Stream: Read + Write {}
+impl<S: Read + Write> Stream for S {}
 
 /// Asks the running program for its JSON.
-fn ask(wish: &Wish) -> Result<String, String> {
-    let place = &wish.from;
-    let fault = |error: io::Error| {
-        format!("{place}: {error}; is the program running, and does `--from` say what its `--debug-listen` says?")
-    };
-    let path = wish.fingerprint.as_ref().map_or("/debug/sessions".into(), |print| format!("/debug/sessions/{print}"));
-    let answer = match place.strip_prefix("unix:") {
-        Some(socket) => UnixStream::connect(socket).and_then(|stream| {
-            stream.set_read_timeout(Some(WAIT))?;
-            get(&stream, "localhost", &path)
+fn ask(from: &str, path: &str) -> Result<String, String> {
+    let opened = match from.strip_prefix("unix:") {
+        Some(socket) => UnixStream::connect(socket).map(|stream| {
+            // Without it a program that hangs would be waited for; the table is as good.
+            let _ = stream.set_read_timeout(Some(WAIT));
+            Box::new(stream) as Box<dyn Stream>
         }),
         None => {
-            let (host, base) = host_and_base(place)?;
-            connect(host).and_then(|stream| {
-                stream.set_read_timeout(Some(WAIT))?;
-                get(&stream, host, &format!("{base}{path}"))
+            let address = from.strip_prefix("http://").unwrap_or(from).trim_end_matches('/');
+            let address: SocketAddr = address.parse().map_err(|_| {
+                format!(
+                    "{from:?}: expected ADDR:PORT, http://ADDR:PORT or unix:/path, such as unix:/run/portcullis.sock"
+                )
+            })?;
+            TcpStream::connect_timeout(&address, WAIT).map(|stream| {
+                let _ = stream.set_read_timeout(Some(WAIT));
+                Box::new(stream) as Box<dyn Stream>
             })
         }
     };
-    let answer = answer.map_err(fault)?;
-    let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(|| format!("{place}: that is no HTTP server"))?;
-    match head.split(' ').nth(1) {
-        Some("200") => Ok(body.to_owned()),
-        _ => Err(format!("{place}: {}: {}", head.lines().next().unwrap_or_default(), cause(body))),
-    }
-}
-
-/// The words of an error answer.
-fn cause(body: &str) -> String {
-    let body: Value = serde_json::from_str(body).unwrap_or_default();
-    visible(body["error"]["message"].as_str().unwrap_or("no reason given"))
-}
-
-fn host_and_base(place: &str) -> Result<(&str, &str), String> {
-    if place.starts_with("https://") {
-        return Err(format!("{place}: expected http; the operator's listener speaks no TLS"));
-    }
-    let rest = place.strip_prefix("http://").unwrap_or(place);
-    let (host, base) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let good = !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_graphic());
-    good.then_some((host, base.trim_end_matches('/')))
-        .ok_or_else(|| format!("{place:?}: expected ADDR:PORT, http://ADDR:PORT or unix:/path"))
-}
-
-fn connect(host: &str) -> io::Result<TcpStream> {
-    let mut last = io::Error::other("no such address");
-    for address in host.to_socket_addrs()? {
-        match TcpStream::connect_timeout(&address, WAIT) {
-            Ok(stream) => return Ok(stream),
-            Err(error) => last = error,
+    let answer = opened.and_then(|mut stream| get(&mut *stream, path)).map_err(|error| {
+        format!("{from}: {error}; is the program running, and does `--from` say what its `--debug-listen` says?")
+    })?;
+    match answer.split_once("\r\n\r\n") {
+        Some((head, body)) if head.contains(" 200 ") => Ok(body.to_owned()),
+        Some((_, body)) => {
+            let body: Value = serde_json::from_str(body).unwrap_or_default();
+            Err(format!("{from}: {}", word(&body["error"]["message"])))
         }
+        None => Err(format!("{from}: that is no HTTP server")),
     }
-    Err(last)
 }
 
 /// One request of HTTP/1.0, whose answer ends with the connection.
-fn get(mut stream: impl Read + Write, host: &str, path: &str) -> io::Result<String> {
-    let request = format!("GET {path} HTTP/1.0\r\nhost: {host}\r\naccept: application/json\r\n\r\n");
+fn get(stream: &mut dyn Stream, path: &str) -> io::Result<String> {
+    let request = format!("GET {path} HTTP/1.0\r\nhost: localhost\r\naccept: application/json\r\n\r\n");
     stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
     stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer)?;
@@ -164,6 +124,19 @@ fn terminal_width() -> Option<usize> {
     Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
 }
 
+/// The first line: where each number stands, what it is called, and its limit.
+const TOTALS: [(&str, &str, &str, &str); 6] = [
+    ("gauges", "sessions", " sessions", "sessions_max"),
+    ("gauges", "connections", " connections", "connections_max"),
+    ("gauges", "calls_running", " calls running", ""),
+    ("counters", "calls_started", " calls begun", ""),
+    ("counters", "calls_failed", " failed", ""),
+    ("gauges", "buffered_bytes", " bytes held", "buffered_bytes_max"),
+];
+const LIVING: &[&str] =
+    &["SESSION", "CLIENT", "FROM", "REVISION", "AGE", "IDLE", "ENDS IN", "CALLS", "QUEUE", "RUNNING"];
+const ENDED: &[&str] = &["ENDED", "CLIENT", "LIVED", "AGO", "REASON"];
+
 /// The table of what a program said: of `/debug/sessions`, of a snapshot, or of one session.
 ///
 /// # Errors
@@ -176,94 +149,100 @@ pub(crate) fn table(json: &str, width: Option<usize>) -> Result<String, String> 
         story(&mut out, &said, width);
         return Ok(out);
     }
-    let Some(sessions) = said["sessions"].as_array() else { return Err("that is no JSON of this program".into()) };
-    let gauge = |name: &str| whole(&said["gauges"][name]);
-    let counter = |name: &str| whole(&said["counters"][name]);
-    // Writing into a String cannot fail.
-    let _ = writeln!(
-        out,
-        "up {}{}: {} of {} sessions, {} of {} connections, {} calls running, {} calls begun, {} failed, {} bytes held",
-        time(&said["server"]["up_s"]),
-        if said["server"]["stopping"] == true { ", stopping" } else { "" },
-        gauge("sessions"),
-        gauge("sessions_max"),
-        gauge("connections"),
-        gauge("connections_max"),
-        gauge("calls_running"),
-        counter("calls_started"),
-        counter("calls_failed"),
-        gauge("buffered_bytes"),
-    );
-    let header = ["SESSION", "CLIENT", "FROM", "REVISION", "AGE", "IDLE", "ENDS IN", "CALLS", "QUEUE", "RUNNING"];
-    columns(&mut out, width, &header, sessions.iter().map(living).collect());
-    match whole(&said["sessions_not_shown"]) {
-        0 => {}
-        more => drop(writeln!(out, "and {more} more")),
+    if !said["sessions"].is_array() {
+        return Err("that is no JSON of this program".into());
     }
-    let alone = said["stateless_calls"].as_array().filter(|calls| !calls.is_empty());
-    if let Some(calls) = alone {
-        let header = ["CALL", "TOOL", "CLIENT", "RUNNING"];
-        columns(&mut out, width, &header, calls.iter().map(stateless).collect());
+    let stopping = if said["server"]["stopping"] == true { ", stopping" } else { "" };
+    out.push_str(&format!("up {}{stopping}", time(&said["server"]["up_s"])));
+    for (group, name, words, limit) in TOTALS {
+        out.push_str(&format!(", {}", whole(&said[group][name])));
+        if !limit.is_empty() {
+            out.push_str(&format!(" of {}", whole(&said[group][limit])));
+        }
+        out.push_str(words);
     }
-    let ended = said["ended"].as_array().filter(|ended| !ended.is_empty());
-    if let Some(ended) = ended {
-        columns(&mut out, width, &["ENDED", "CLIENT", "LIVED", "AGO", "REASON"], ended.iter().map(past).collect());
+    out.push('\n');
+    columns(&mut out, width, LIVING, &rows(&said["sessions"], living));
+    if whole(&said["sessions_not_shown"]) > 0 {
+        out.push_str(&format!("and {} more\n", whole(&said["sessions_not_shown"])));
     }
+    columns(&mut out, width, &["METHOD", "TOOL", "CLIENT", "RUNNING"], &rows(&said["stateless_calls"], stateless));
+    columns(&mut out, width, ENDED, &rows(&said["ended"], past));
     Ok(out)
 }
 
-fn living(session: &Value) -> Vec<String> {
-    let (client, queue) = (&session["client"], &session["queue"]);
-    let calls = session["calls"].as_array().map_or(&[][..], Vec::as_slice);
-    let running: Vec<_> =
-        calls.iter().map(|call| format!("{} {}", word(&call["tool"]), millis(&call["running_ms"]))).collect();
-    vec![
-        word(&session["session"]),
-        format!("{} {}", word(&client["name"]), word(&client["version"])),
-        word(&session["address"]),
-        word(&session["revision"]),
-        time(&session["age_s"]),
-        time(&session["idle_s"]),
-        time(&session["expires_in_s"]),
-        format!("{}/{}", whole(&session["calls_in_flight"]), whole(&session["calls_max"])),
-        format!("{}/{}", whole(&queue["messages"]), whole(&queue["messages_max"])),
-        running.join(", "),
-    ]
+/// A row of cells.
+type Row = Vec<String>;
+
+fn rows(items: &Value, row: fn(&Value) -> Row) -> Vec<Row> {
+    items.as_array().map_or(&[][..], Vec::as_slice).iter().map(row).collect()
 }
 
-fn stateless(call: &Value) -> Vec<String> {
+fn living(session: &Value) -> Row {
+    let (client, queue) = (&session["client"], &session["queue"]);
+    let mut row = vec![
+        word(&session["session"]),
+        [word(&client["name"]), word(&client["version"])].join(" "),
+        word(&session["address"]),
+        word(&session["revision"]),
+    ];
+    row.extend(["age_s", "idle_s", "expires_in_s"].map(|name| time(&session[name])));
+    row.push(of(&session["calls_in_flight"], &session["calls_max"]));
+    row.push(of(&queue["messages"], &queue["messages_max"]));
+    row.push(rows(&session["calls"], |call| vec![word(&call["tool"]), millis(&call["running_ms"])]).concat().join(" "));
+    row
+}
+
+fn of(value: &Value, most: &Value) -> String {
+    format!("{}/{}", whole(value), whole(most))
+}
+
+fn stateless(call: &Value) -> Row {
     vec![word(&call["method"]), word(&call["tool"]), word(&call["client"]), millis(&call["running_ms"])]
 }
 
-fn past(tomb: &Value) -> Vec<String> {
-    let times = [time(&tomb["lived_s"]), time(&tomb["ended_s_ago"])];
-    let [lived, ago] = times;
-    vec![word(&tomb["session"]), word(&tomb["client"]), lived, ago, word(&tomb["reason"])]
+fn past(tomb: &Value) -> Row {
+    vec![
+        word(&tomb["session"]),
+        word(&tomb["client"]),
+        time(&tomb["lived_s"]),
+        time(&tomb["ended_s_ago"]),
+        word(&tomb["reason"]),
+    ]
 }
 
 fn story(out: &mut String, said: &Value, width: Option<usize>) {
     if said["live"].is_object() {
-        let header = ["SESSION", "CLIENT", "FROM", "REVISION", "AGE", "IDLE", "ENDS IN", "CALLS", "QUEUE", "RUNNING"];
-        columns(out, width, &header, vec![living(&said["live"])]);
+        columns(out, width, LIVING, &[living(&said["live"])]);
     } else if said["ended"].is_object() {
-        columns(out, width, &["ENDED", "CLIENT", "LIVED", "AGO", "REASON"], vec![past(&said["ended"])]);
+        columns(out, width, ENDED, &[past(&said["ended"])]);
     }
-    let events = said["events"].as_array().map_or(&[][..], Vec::as_slice);
-    let row = |event: &Value| {
-        let times = whole(&event["times"]);
-        let took = if event["ms"].is_u64() { millis(&event["ms"]) } else { String::new() };
-        let name = if event["tool"].is_string() { word(&event["tool"]) } else { word(&event["method"]) };
-        let times = if times > 1 { format!("×{times}") } else { String::new() };
-        vec![time(&event["s_ago"]), word(&event["event"]), name, word(&event["what"]), took, times]
-    };
-    columns(out, width, &["AGO", "EVENT", "OF", "WHAT", "TOOK", "TIMES"], events.iter().map(row).collect());
+    columns(out, width, &["AGO", "EVENT", "OF", "WHAT", "TOOK", "TIMES"], &rows(&said["events"], event));
+}
+
+fn event(event: &Value) -> Row {
+    let is_call = event["ms"].is_u64();
+    let name = if event["tool"].is_string() { "tool" } else { "method" };
+    vec![
+        time(&event["s_ago"]),
+        word(&event["event"]),
+        word(&event[name]),
+        word(&event["what"]),
+        if is_call { millis(&event["ms"]) } else { String::new() },
+        if event["times"].is_u64() { whole(&event["times"]).to_string() } else { String::new() },
+    ]
 }
 
 /// Appends a table: each column as wide as its widest cell. In a terminal that is too narrow the widest columns give
 /// way first, and what is cut ends in `…`.
-fn columns(out: &mut String, width: Option<usize>, header: &[&str], rows: Vec<Vec<String>>) {
-    let mut widths: Vec<usize> = header.iter().map(|title| title.len()).collect();
-    for row in &rows {
+fn columns(out: &mut String, width: Option<usize>, header: &[&str], rows: &[Row]) {
+    if rows.is_empty() {
+        return;
+    }
+    let header: Row = header.iter().map(|&title| title.to_owned()).collect();
+    let all = || std::iter::once(&header).chain(rows);
+    let mut widths: Vec<usize> = vec![0; header.len()];
+    for row in all() {
         for (most, cell) in widths.iter_mut().zip(row) {
             *most = (*most).max(cells(cell));
         }
@@ -275,15 +254,15 @@ fn columns(out: &mut String, width: Option<usize>, header: &[&str], rows: Vec<Ve
     {
         *widest -= 1;
     }
-    let header: Vec<String> = header.iter().map(|&title| title.to_owned()).collect();
     out.push('\n');
-    for row in std::iter::once(&header).chain(&rows) {
-        let mut line = String::new();
+    for row in all() {
+        let begin = out.len();
         for (cell, width) in row.iter().zip(&widths) {
             let cell = cut(cell, *width);
-            let _ = write!(line, "{cell}{:1$}", "", width - cells(&cell) + 2);
+            out.push_str(&cell);
+            out.extend(std::iter::repeat_n(' ', width - cells(&cell) + 2));
         }
-        out.push_str(line.trim_end());
+        out.truncate(begin + out[begin..].trim_end().len());
         out.push('\n');
     }
 }
@@ -341,21 +320,108 @@ fn whole(value: &Value) -> u64 {
 fn millis(value: &Value) -> String {
     match whole(value) {
         ms if ms < 1000 => format!("{ms}ms"),
-        ms => short_time(ms as f64 / 1000.0),
+        ms => short_time(ms),
     }
 }
 
 fn time(value: &Value) -> String {
-    short_time(value.as_f64().unwrap_or(0.0))
+    short_time((value.as_f64().unwrap_or(0.0) * 1000.0) as u64)
 }
 
 /// Two units at most: a table has little room.
-fn short_time(seconds: f64) -> String {
-    match seconds as u64 {
-        s if s < 10 => format!("{seconds:.1}s"),
-        s if s < 60 => format!("{s}s"),
-        s if s < 3600 => format!("{}m{:02}s", s / 60, s % 60),
-        s if s < 86_400 => format!("{}h{:02}m", s / 3600, s / 60 % 60),
-        s => format!("{}d{:02}h", s / 86_400, s / 3600 % 24),
+fn short_time(ms: u64) -> String {
+    let s = ms / 1000;
+    let (large, unit, small, below) = match s {
+        0..10 => return format!("{s}.{}s", ms / 100 % 10),
+        10..60 => return format!("{s}s"),
+        60..3600 => (s / 60, 'm', s % 60, 's'),
+        3600..86_400 => (s / 3600, 'h', s / 60 % 60, 'm'),
+        _ => (s / 86_400, 'd', s / 3600 % 24, 'h'),
+    };
+    format!("{large}{unit}{small:02}{below}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn said(client: &str) -> String {
+        let session = json!({
+            "session": "0f3a9c11d2", "client": { "name": client, "version": "1.0" }, "address": "192.0.2.7",
+            "revision": "2025-11-25", "age_s": 61.5, "idle_s": 0.04, "expires_in_s": 604_800.0,
+            "calls": [{ "tool": "slow", "id": "1", "running_ms": 1_500 }], "calls_in_flight": 1, "calls_max": 64,
+            "queue": { "messages": 3, "messages_max": 16 },
+        });
+        let tomb =
+            json!({ "session": "aaaaaaaaaa", "client": "c", "lived_s": 3_700, "ended_s_ago": 1, "reason": "revoked" });
+        json!({
+            "server": { "up_s": 90_061.0 }, "gauges": { "sessions": 1, "sessions_max": 10 }, "counters": {},
+            "sessions": [session], "ended": [tomb],
+        })
+        .to_string()
+    }
+
+    #[test]
+    fn the_table_is_aligned_and_says_what_the_json_says() {
+        let text = table(&said("日本 client"), None).unwrap();
+        let expected = "\
+up 1d01h, 1 of 10 sessions, 0 of 0 connections, 0 calls running, 0 calls begun, 0 failed, 0 of 0 bytes held
+
+SESSION     CLIENT           FROM       REVISION    AGE    IDLE  ENDS IN  CALLS  QUEUE  RUNNING
+0f3a9c11d2  日本 client 1.0  192.0.2.7  2025-11-25  1m01s  0.0s  7d00h    1/64   3/16   slow 1.5s
+
+ENDED       CLIENT  LIVED  AGO   REASON
+aaaaaaaaaa  c       1h01m  1.0s  revoked
+";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn a_narrow_terminal_cuts_the_widest_columns_and_no_line_is_longer() {
+        for width in [90, 80, 72] {
+            let text = table(&said(&"x".repeat(64)), Some(width)).unwrap();
+            let longest = text.lines().skip(1).map(cells).max();
+            assert!(longest <= Some(width) && text.contains('…'), "{width}: {longest:?}\n{text}");
+        }
+        assert!(table(&said("x"), Some(1)).is_ok(), "narrower than can be");
+    }
+
+    #[test]
+    fn nothing_that_a_client_says_is_obeyed_by_a_terminal() {
+        let text = table(&said("\u{1b}[2J\u{7}\r\n\u{202e}\u{9b}31mx"), None).unwrap();
+        assert!(text.lines().any(|line| line.contains("?[2J?????31mx 1.0")), "{text}");
+        assert!(text.chars().all(|letter| letter == '\n' || !letter.is_control()));
+    }
+
+    #[test]
+    fn the_events_of_a_session_are_a_table_too() {
+        let events = json!([
+            { "s_ago": 12.0, "event": "opened", "what": "streamable" },
+            { "s_ago": 1.0, "event": "call_ended", "method": "tools/call", "tool": "slow", "ms": 3, "what": "ok", "times": 7 },
+        ]);
+        let text = table(&json!({ "session": "0f3a9c11d2", "events": events }).to_string(), None).unwrap();
+        let expected = "
+AGO   EVENT       OF    WHAT        TOOK  TIMES
+12s   opened            streamable
+1.0s  call_ended  slow  ok          3ms   7
+";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn a_command_line_that_makes_no_sense_is_refused_and_nobody_there_is_said_with_a_remedy() {
+        for (line, code, expected) in [
+            (&["--form"][..], 2, "unexpected \"--form\""),
+            (&["0123"], 2, "usage: portcullis sessions"),
+            (&["--from"], 1, "expected ADDR:PORT"),
+            (&["--from", "fw.example:8002"], 1, "expected ADDR:PORT"),
+            (&["--from=unix:/nowhere/at/all"], 1, "is the program running"),
+        ] {
+            let words: Vec<String> = line.iter().map(|&word| word.to_owned()).collect();
+            let (why, said) = run(&words).unwrap_err();
+            assert!(said == code && why.contains(expected), "{line:?}: {said} {why}");
+        }
+        assert!(table("{}", None).is_err() && table("x", None).is_err());
     }
 }
