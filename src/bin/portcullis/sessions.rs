@@ -124,138 +124,121 @@ fn terminal_width() -> Option<usize> {
     Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
 }
 
-/// The first line: where each number stands, what it is called, and its limit.
-const TOTALS: [(&str, &str, &str, &str); 6] = [
-    ("gauges", "sessions", " sessions", "sessions_max"),
-    ("gauges", "connections", " connections", "connections_max"),
-    ("gauges", "calls_running", " calls running", ""),
-    ("counters", "calls_started", " calls begun", ""),
-    ("counters", "calls_failed", " failed", ""),
-    ("gauges", "buffered_bytes", " bytes held", "buffered_bytes_max"),
+/// The first line: where each number stands, its limit, and what it is called.
+const TOTALS: [(&str, &str, &str); 6] = [
+    ("/gauges/sessions", "/gauges/sessions_max", "sessions"),
+    ("/gauges/connections", "/gauges/connections_max", "connections"),
+    ("/gauges/calls_running", "", "calls running"),
+    ("/counters/calls_started", "", "calls begun"),
+    ("/counters/calls_failed", "", "failed"),
+    ("/gauges/buffered_bytes", "/gauges/buffered_bytes_max", "bytes held"),
 ];
-const LIVING: &[&str] =
-    &["SESSION", "CLIENT", "FROM", "REVISION", "AGE", "IDLE", "ENDS IN", "CALLS", "QUEUE", "RUNNING"];
-const ENDED: &[&str] = &["ENDED", "CLIENT", "LIVED", "AGO", "REASON"];
+
+/// A column: its title, how a value is written, where it stands, and where another one that belongs to it.
+struct Column(&'static str, fn(&Value) -> String, &'static str, Option<(char, &'static str)>);
+
+#[rustfmt::skip] // a table: one column, one line
+const LIVING: &[Column] = &[
+    Column("SESSION", word, "/session", None),
+    Column("CLIENT", word, "/client/name", Some((' ', "/client/version"))),
+    Column("FROM", word, "/address", None),
+    Column("REVISION", word, "/revision", None),
+    Column("AGE", time, "/age_s", None),
+    Column("IDLE", time, "/idle_s", None),
+    Column("ENDS IN", time, "/expires_in_s", None),
+    Column("CALLS", whole, "/calls_in_flight", Some(('/', "/calls_max"))),
+    Column("QUEUE", whole, "/queue/messages", Some(('/', "/queue/messages_max"))),
+    Column("RUNNING", running, "/calls", None),
+];
+#[rustfmt::skip] // a table: one column, one line
+const ENDED: &[Column] = &[
+    Column("ENDED", word, "/session", None),
+    Column("CLIENT", word, "/client", None),
+    Column("LIVED", time, "/lived_s", None),
+    Column("AGO", time, "/ended_s_ago", None),
+    Column("REASON", word, "/reason", None),
+];
+#[rustfmt::skip] // a table: one column, one line
+const STATELESS: &[Column] = &[
+    Column("METHOD", word, "/method", None),
+    Column("TOOL", word, "/tool", None),
+    Column("CLIENT", word, "/client", None),
+    Column("RUNNING", millis, "/running_ms", None),
+];
+#[rustfmt::skip] // a table: one column, one line
+const EVENTS: &[Column] = &[
+    Column("AGO", time, "/s_ago", None),
+    Column("EVENT", word, "/event", None),
+    Column("OF", word, "/method", Some((' ', "/tool"))),
+    Column("WHAT", word, "/what", None),
+    Column("TOOK", millis, "/ms", None),
+    Column("TIMES", whole, "/times", None),
+];
 
 /// The table of what a program said: of `/debug/sessions`, of a snapshot, or of one session.
 ///
 /// # Errors
 /// If it is none of these.
 pub(crate) fn table(json: &str, width: Option<usize>) -> Result<String, String> {
-    let said: Value =
-        serde_json::from_str(json).map_err(|error| format!("that is no JSON of this program: {error}"))?;
+    const NOT_OURS: &str = "that is no JSON of this program";
+    let said: Value = serde_json::from_str(json).map_err(|_| NOT_OURS)?;
+    let at = |pointer| said.pointer(pointer).unwrap_or(&Value::Null);
     let mut out = String::new();
-    if said["events"].is_array() {
-        story(&mut out, &said, width);
-        return Ok(out);
-    }
-    if !said["sessions"].is_array() {
-        return Err("that is no JSON of this program".into());
-    }
-    let stopping = if said["server"]["stopping"] == true { ", stopping" } else { "" };
-    out.push_str(&format!("up {}{stopping}", time(&said["server"]["up_s"])));
-    for (group, name, words, limit) in TOTALS {
-        out.push_str(&format!(", {}", whole(&said[group][name])));
-        if !limit.is_empty() {
-            out.push_str(&format!(" of {}", whole(&said[group][limit])));
+    if at("/sessions").is_array() {
+        out = ["up ", &time(at("/server/up_s"))].concat();
+        for (pointer, limit, words) in TOTALS {
+            let of = if limit.is_empty() { String::new() } else { [" of ", &whole(at(limit))].concat() };
+            out.push_str(&[", ", &whole(at(pointer)), &of, " ", words].concat());
         }
-        out.push_str(words);
+        out.push('\n');
+    } else if !at("/events").is_array() {
+        return Err(NOT_OURS.into());
     }
-    out.push('\n');
-    columns(&mut out, width, LIVING, &rows(&said["sessions"], living));
-    if whole(&said["sessions_not_shown"]) > 0 {
-        out.push_str(&format!("and {} more\n", whole(&said["sessions_not_shown"])));
+    let tables = [
+        ("/live", LIVING),
+        ("/sessions", LIVING),
+        ("/stateless_calls", STATELESS),
+        ("/ended", ENDED),
+        ("/events", EVENTS),
+    ];
+    for (pointer, columns) in tables {
+        let items = match at(pointer) {
+            Value::Array(items) => items,
+            Value::Null => continue,
+            one => std::slice::from_ref(one),
+        };
+        write_table(&mut out, width, columns, items);
+        let more = whole(at("/sessions_not_shown"));
+        if pointer == "/sessions" && more != "0" {
+            out.push_str(&["and ", &more, " more\n"].concat());
+        }
     }
-    columns(&mut out, width, &["METHOD", "TOOL", "CLIENT", "RUNNING"], &rows(&said["stateless_calls"], stateless));
-    columns(&mut out, width, ENDED, &rows(&said["ended"], past));
     Ok(out)
 }
 
-/// A row of cells.
-type Row = Vec<String>;
-
-fn rows(items: &Value, row: fn(&Value) -> Row) -> Vec<Row> {
-    items.as_array().map_or(&[][..], Vec::as_slice).iter().map(row).collect()
-}
-
-fn living(session: &Value) -> Row {
-    let (client, queue) = (&session["client"], &session["queue"]);
-    let mut row = vec![
-        word(&session["session"]),
-        [word(&client["name"]), word(&client["version"])].join(" "),
-        word(&session["address"]),
-        word(&session["revision"]),
-    ];
-    row.extend(["age_s", "idle_s", "expires_in_s"].map(|name| time(&session[name])));
-    row.push(of(&session["calls_in_flight"], &session["calls_max"]));
-    row.push(of(&queue["messages"], &queue["messages_max"]));
-    row.push(rows(&session["calls"], |call| vec![word(&call["tool"]), millis(&call["running_ms"])]).concat().join(" "));
-    row
-}
-
-fn of(value: &Value, most: &Value) -> String {
-    format!("{}/{}", whole(value), whole(most))
-}
-
-fn stateless(call: &Value) -> Row {
-    vec![word(&call["method"]), word(&call["tool"]), word(&call["client"]), millis(&call["running_ms"])]
-}
-
-fn past(tomb: &Value) -> Row {
-    vec![
-        word(&tomb["session"]),
-        word(&tomb["client"]),
-        time(&tomb["lived_s"]),
-        time(&tomb["ended_s_ago"]),
-        word(&tomb["reason"]),
-    ]
-}
-
-fn story(out: &mut String, said: &Value, width: Option<usize>) {
-    if said["live"].is_object() {
-        columns(out, width, LIVING, &[living(&said["live"])]);
-    } else if said["ended"].is_object() {
-        columns(out, width, ENDED, &[past(&said["ended"])]);
-    }
-    columns(out, width, &["AGO", "EVENT", "OF", "WHAT", "TOOK", "TIMES"], &rows(&said["events"], event));
-}
-
-fn event(event: &Value) -> Row {
-    let is_call = event["ms"].is_u64();
-    let name = if event["tool"].is_string() { "tool" } else { "method" };
-    vec![
-        time(&event["s_ago"]),
-        word(&event["event"]),
-        word(&event[name]),
-        word(&event["what"]),
-        if is_call { millis(&event["ms"]) } else { String::new() },
-        if event["times"].is_u64() { whole(&event["times"]).to_string() } else { String::new() },
-    ]
-}
-
 /// Appends a table: each column as wide as its widest cell. In a terminal that is too narrow the widest columns give
-/// way first, and what is cut ends in `…`.
-fn columns(out: &mut String, width: Option<usize>, header: &[&str], rows: &[Row]) {
-    if rows.is_empty() {
+/// way first, but never the first one, by which one asks for more; what is cut ends in `…`.
+fn write_table(out: &mut String, width: Option<usize>, columns: &[Column], items: &[Value]) {
+    if items.is_empty() {
         return;
     }
-    let header: Row = header.iter().map(|&title| title.to_owned()).collect();
-    let all = || std::iter::once(&header).chain(rows);
-    let mut widths: Vec<usize> = vec![0; header.len()];
-    for row in all() {
+    let mut rows = vec![columns.iter().map(|column| column.0.to_owned()).collect::<Vec<String>>()];
+    rows.extend(items.iter().map(|item| columns.iter().map(|column| cell_of(item, column)).collect()));
+    let mut widths: Vec<usize> = vec![0; columns.len()];
+    for row in &rows {
         for (most, cell) in widths.iter_mut().zip(row) {
             *most = (*most).max(cells(cell));
         }
     }
-    let gaps = 2 * (header.len() - 1);
+    let gaps = 2 * (columns.len() - 1);
     while let Some(width) = width
         && widths.iter().sum::<usize>() + gaps > width
-        && let Some(widest) = widths.iter_mut().max().filter(|widest| **widest > COLUMN_MIN)
+        && let Some(widest) = widths.iter_mut().skip(1).max().filter(|widest| **widest > COLUMN_MIN)
     {
         *widest -= 1;
     }
     out.push('\n');
-    for row in all() {
+    for row in &rows {
         let begin = out.len();
         for (cell, width) in row.iter().zip(&widths) {
             let cell = cut(cell, *width);
@@ -265,6 +248,20 @@ fn columns(out: &mut String, width: Option<usize>, header: &[&str], rows: &[Row]
         out.truncate(begin + out[begin..].trim_end().len());
         out.push('\n');
     }
+}
+
+fn cell_of(item: &Value, column: &Column) -> String {
+    let Column(_, write, pointer, another) = column;
+    let write = |pointer| item.pointer(pointer).map(write).unwrap_or_default();
+    let mut text = write(pointer);
+    if let Some((between, pointer)) = another {
+        let more = write(pointer);
+        if !more.is_empty() {
+            text.push(*between);
+            text.push_str(&more);
+        }
+    }
+    text
 }
 
 /// Narrower than this no column is made, however narrow the terminal.
@@ -313,13 +310,20 @@ fn word(value: &Value) -> String {
     value.as_str().map(visible).unwrap_or_default()
 }
 
-fn whole(value: &Value) -> u64 {
-    value.as_u64().unwrap_or(0)
+fn whole(value: &Value) -> String {
+    value.as_u64().unwrap_or(0).to_string()
+}
+
+fn running(calls: &Value) -> String {
+    const CALL: Column = Column("", word, "/tool", None);
+    const TIME: Column = Column("", millis, "/running_ms", None);
+    let calls = calls.as_array().map_or(&[][..], Vec::as_slice).iter();
+    calls.flat_map(|call| [cell_of(call, &CALL), cell_of(call, &TIME)]).collect::<Vec<_>>().join(" ")
 }
 
 fn millis(value: &Value) -> String {
-    match whole(value) {
-        ms if ms < 1000 => format!("{ms}ms"),
+    match value.as_u64().unwrap_or(0) {
+        ms if ms < 1000 => [&ms.to_string(), "ms"].concat(),
         ms => short_time(ms),
     }
 }
@@ -402,9 +406,9 @@ aaaaaaaaaa  c       1h01m  1.0s  revoked
         ]);
         let text = table(&json!({ "session": "0f3a9c11d2", "events": events }).to_string(), None).unwrap();
         let expected = "
-AGO   EVENT       OF    WHAT        TOOK  TIMES
-12s   opened            streamable
-1.0s  call_ended  slow  ok          3ms   7
+AGO   EVENT       OF               WHAT        TOOK  TIMES
+12s   opened                       streamable
+1.0s  call_ended  tools/call slow  ok          3ms   7
 ";
         assert_eq!(text, expected);
     }
