@@ -26,10 +26,10 @@ for word in initialized call_ended tool_error "tools/call add"; do has "$word" "
 if "$portcullis" sessions 0000000000 --from "unix:$socket" 2>"$CI_TMP/error"; then die "an unknown session was found"; fi
 has "/debug/sessions names all there are" "$CI_TMP/error"
 if [ "$(id -u)" = 0 ] || command -v script >/dev/null; then
-    script -qec "stty cols 70; '$portcullis' sessions --from 'unix:$socket'" /dev/null </dev/null | tr -d '\r' >"$CI_TMP/narrow"
+    script -qec "stty cols 80; '$portcullis' sessions --from 'unix:$socket'" /dev/null </dev/null | tr -d '\r' >"$CI_TMP/narrow"
     has "…" "$CI_TMP/narrow"
     longest=$(sed 1d "$CI_TMP/narrow" | LC_ALL=C.UTF-8 wc -L)
-    [ "$longest" -le 70 ] || { cat "$CI_TMP/narrow"; die "a line of $longest letters on a terminal of 70"; }
+    [ "$longest" -le 80 ] || { cat "$CI_TMP/narrow"; die "a line of $longest letters on a terminal of 80"; }
 fi
 kill -USR1 "$SERVER_PID"
 for _ in $(seq 50); do grep -q 'sessions: ENDED' "$SERVER_LOG" && break; sleep 0.1; done

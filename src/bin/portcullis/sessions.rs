@@ -145,7 +145,6 @@ const LIVING: &[Column] = &[
     Column("REVISION", word, "/revision", None),
     Column("AGE", time, "/age_s", None),
     Column("IDLE", time, "/idle_s", None),
-    Column("ENDS IN", time, "/expires_in_s", None),
     Column("CALLS", whole, "/calls_in_flight", Some(('/', "/calls_max"))),
     Column("QUEUE", whole, "/queue/messages", Some(('/', "/queue/messages_max"))),
     Column("RUNNING", running, "/calls", None),
@@ -372,8 +371,8 @@ mod tests {
         let expected = "\
 up 1d01h, 1 of 10 sessions, 0 of 0 connections, 0 calls running, 0 calls begun, 0 failed, 0 of 0 bytes held
 
-SESSION     CLIENT           FROM       REVISION    AGE    IDLE  ENDS IN  CALLS  QUEUE  RUNNING
-0f3a9c11d2  日本 client 1.0  192.0.2.7  2025-11-25  1m01s  0.0s  7d00h    1/64   3/16   slow 1.5s
+SESSION     CLIENT           FROM       REVISION    AGE    IDLE  CALLS  QUEUE  RUNNING
+0f3a9c11d2  日本 client 1.0  192.0.2.7  2025-11-25  1m01s  0.0s  1/64   3/16   slow 1.5s
 
 ENDED       CLIENT  LIVED  AGO   REASON
 aaaaaaaaaa  c       1h01m  1.0s  revoked
