@@ -5,7 +5,6 @@ use portcullis::{Limits, Tokens, Tool};
 use serde_json::{Value, json};
 
 use crate::sim;
-use crate::sim::Sim;
 use crate::sim::client::*;
 use crate::sim::server::Server;
 
@@ -309,7 +308,7 @@ fn a_server_is_ready_while_a_newcomer_would_be_served() {
 fn a_browser_gets_the_page_and_everybody_else_json() {
     const HTML: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
     fn ask(
-        sim: &Sim,
+        sim: &sim::Sim,
         server: &Server,
         path: &'static str,
         accept: &'static str,
