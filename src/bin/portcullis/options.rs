@@ -456,6 +456,7 @@ impl Options {
 
 /// What else the program does than to serve.
 const COMMANDS: &str = "\
+  stdio [--config FILE]          serve over stdin and stdout, as for `ssh HOST portcullis stdio`
   check-config FILE              is a file for --config right, and what is in it?
   tools [--config FILE]          list the tools
   call TOOL ['{…}'] [--config F] run a tool here, without a client
@@ -489,7 +490,10 @@ fn help(program: &Program) -> String {
         let option = format!("--{} {}", bound.name, bound.unit());
         let _ = writeln!(text, "  {option:<30} {} [{}]", bound.help, bound.shown(&mut limits));
     }
-    text.push_str("\nSIGTERM or SIGINT: running calls may finish within the grace. A second one ends at once.\n");
+    text.push_str(
+        "\nSIGTERM or SIGINT: running calls may finish within the grace. A second one ends at once.\n\
+                   SIGHUP: the files of --config and --token-file are read again, all or nothing.\n",
+    );
     text
 }
 
