@@ -144,6 +144,7 @@ pub(crate) async fn call(declared: Declared, cx: RequestContext, sent: Value) ->
         stdout_bytes_max: spec.max_output,
         truncates: spec.truncates,
         address_space: spec.address_space,
+        ..Run::default()
     };
     let mut lines = 0.0;
     let mut told = |line: &str| {

@@ -1,12 +1,14 @@
 //! One child process of a tool: started without a shell, bounded, and gone when its call is gone.
 //!
-//! Decided here: a child gets an absolute path, an empty environment, no stdin, a process group of its own and a
-//! bound on its memory; its output is read up to a size, its life is bounded by a deadline. However the call ends, by
+//! Decided here: a child gets an absolute path, an empty environment, no stdin (or one text), a process group of its
+//! own and a bound on its memory; its output is read up to a size, its life is bounded by a deadline. However the call ends, by
 //! an answer, an error, the deadline or because the future was dropped (a cancel), no process of the group stays:
 //! the deadline asks first (TERM, then KILL), everything else kills at once. The leader is reaped only after its
 //! group was killed: until then the group's number is nobody else's. A killed child of a dropped call is awaited by a
 //! thread that ends with it, so that no zombie stays and the loop waits for nobody.
-//! What is not here: anything that writes to a child.
+//! A child that is given a text keeps an open stdin behind it, which ends when the call does, or when we do, even by
+//! SIGKILL: that is how a child learns that it must undo what it did. It has a moment for it before it is killed.
+//! What is not here: anything that talks with a child.
 
 use async_io::{Async, Timer};
 use rustix::process::{
@@ -14,7 +16,7 @@ use rustix::process::{
 };
 use smol::future;
 use std::fmt;
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
@@ -28,6 +30,10 @@ const DIRECTORIES: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 /// Bytes of stderr that are kept, its end: the last lines say what went wrong.
 const STDERR_BYTES_MAX: usize = 2048;
 
+/// How long a child whose stdin has ended may take to undo what it did: 5 s, looked at so often.
+const UNDO_STEPS: u32 = 500;
+const UNDO_STEP: Duration = Duration::from_millis(10);
+
 /// A command to run.
 #[derive(Clone, Copy)]
 pub(crate) struct Run<'a> {
@@ -37,6 +43,9 @@ pub(crate) struct Run<'a> {
     pub(crate) args: &'a [&'a str],
     /// Its environment, besides `LC_ALL=C`.
     pub(crate) env: &'a [(String, String)],
+    /// What it reads from stdin, which then stays open until the call is over; at most what a pipe holds (4 KiB
+    /// always). Empty: it has no stdin.
+    pub(crate) input: &'a str,
     /// How long it may take.
     pub(crate) wait: Duration,
     /// Between the question to end and the end.
@@ -45,6 +54,8 @@ pub(crate) struct Run<'a> {
     pub(crate) stdout_bytes_max: usize,
     /// Whether what it prints beyond that is left out; else it is ended, and that is an error.
     pub(crate) truncates: bool,
+    /// Whether its lines are only shown, not kept; the bound is then one for a line.
+    pub(crate) streams: bool,
     /// The most memory (address space, in bytes) that each of its processes may have.
     pub(crate) address_space: Option<u64>,
 }
@@ -56,11 +67,13 @@ impl Default for Run<'_> {
             program: "",
             args: &[],
             env: &[],
+            input: "",
             wait: Duration::from_secs(20),
             // A child that only reads needs no time to clean up.
             kill_after: Duration::from_millis(200),
             stdout_bytes_max: 1 << 20,
             truncates: false,
+            streams: false,
             // `nft -j` of a set of 200,000 addresses takes 268 MB, of its name alone 5: the former must not take the box
             // down. Much of an address space is never touched, hence not less.
             address_space: Some(128 << 20),
@@ -129,8 +142,9 @@ impl Run<'_> {
         let fault = |error| RunError::Start(self.program.to_owned(), error);
         let path = find(self.program).ok_or_else(|| RunError::Missing(self.program.to_owned()))?;
         let (mut group, stdout, stderr) = self.start(&path).map_err(fault)?;
+        let (bytes_max, streams) = (self.stdout_bytes_max, self.streams);
         let (mut printed, mut complaint) =
-            (Printed { text: Vec::new(), bytes: 0, shown: 0, bytes_max: self.stdout_bytes_max }, Vec::new());
+            (Printed { text: Vec::new(), bytes: 0, shown: 0, bytes_max, streams }, Vec::new());
         let ended = async {
             let mut note = |bytes: &[u8]| printed.take(bytes, line) || self.truncates;
             let mut complain = |bytes: &[u8]| {
@@ -167,12 +181,17 @@ impl Run<'_> {
         for (name, value) in self.env {
             command.env(name, value);
         }
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        let stdin = if self.input.is_empty() { Stdio::null() } else { Stdio::piped() };
+        let mut child = command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         let piped = "a child whose output was to be piped has a pipe";
         let (stdout, stderr) = (child.stdout.take().expect(piped), child.stderr.take().expect(piped));
         let group = Group { id: Pid::from_child(&child), child: Some(child) };
         if let Some(bytes) = self.address_space {
             group.limit(bytes);
+        }
+        if let Some(mut stdin) = group.child.as_ref().and_then(|child| child.stdin.as_ref()) {
+            // A new pipe takes it at once. One who reads nothing and ends is told by its exit.
+            let _ = stdin.write_all(self.input.as_bytes());
         }
         Ok((group, stdout.into(), stderr.into()))
     }
@@ -185,6 +204,7 @@ struct Printed {
     /// Up to where lines have been shown.
     shown: usize,
     bytes_max: usize,
+    streams: bool,
 }
 
 impl Printed {
@@ -198,6 +218,9 @@ impl Printed {
             line(String::from_utf8_lossy(&self.text[self.shown..looked + end]).trim_end());
             looked += end + 1;
             self.shown = looked;
+        }
+        if self.streams {
+            self.text.drain(..std::mem::take(&mut self.shown));
         }
         fits == bytes.len()
     }
@@ -279,12 +302,28 @@ impl Group {
 impl Drop for Group {
     fn drop(&mut self) {
         let Some(mut child) = self.child.take() else { return };
-        self.signal(Signal::KILL);
-        if !matches!(child.try_wait(), Ok(None)) {
-            return;
+        let undoes = child.stdin.take().is_some();
+        if !undoes {
+            self.signal(Signal::KILL);
+            if !matches!(child.try_wait(), Ok(None)) {
+                return;
+            }
         }
+        let id = self.id;
         // A kill takes its time. Without a thread it stays a zombie until we end, which is better than to wait here.
-        let _ = std::thread::Builder::new().stack_size(64 * 1024).spawn(move || child.wait());
+        let _ = std::thread::Builder::new().stack_size(64 * 1024).spawn(move || {
+            for _ in 0..UNDO_STEPS {
+                if !undoes || !matches!(child.try_wait(), Ok(None)) {
+                    break;
+                }
+                std::thread::sleep(UNDO_STEP);
+            }
+            // Not reaped yet, or the group's number could be another's; of a reaped one nothing is left to end.
+            if undoes && matches!(child.try_wait(), Ok(None)) {
+                let _ = kill_process_group(id, Signal::KILL);
+            }
+            child.wait()
+        });
     }
 }
 
@@ -428,6 +467,41 @@ mod tests {
         let run = Run { program: "dd", args: &args, ..Run::default() };
         let finished = smol::block_on(run.finish(&mut |_| ())).unwrap();
         assert!(!finished.status.success() && finished.stderr.contains("memory"), "{finished:?}");
+    }
+
+    #[test]
+    fn a_child_with_a_text_learns_from_the_end_of_its_stdin_that_the_call_is_over() {
+        let mark = std::env::temp_dir().join(format!("portcullis-undone-{}", std::process::id()));
+        let script = format!("read first; echo $first; cat >/dev/null; sleep 0.1; echo undone >{}", mark.display());
+        let args = ["-c", script.as_str()];
+        let run = Run { program: "sh", args: &args, input: "held\n", wait: Duration::from_secs(60), ..Run::default() };
+        let (up, is_up) = async_channel::bounded(1);
+        smol::block_on(future::or(
+            async {
+                let _ = run.finish(&mut |line| assert!(line == "held" && up.try_send(()).is_ok())).await;
+            },
+            async {
+                let _ = is_up.recv().await;
+            },
+        ));
+        let start = Instant::now();
+        while !mark.exists() && start.elapsed() < Duration::from_secs(10) {
+            std::thread::yield_now();
+        }
+        assert!(mark.exists(), "it was not killed before it had undone what it did");
+        std::fs::remove_file(mark).unwrap();
+    }
+
+    #[test]
+    fn lines_that_are_only_shown_have_no_bound_together() {
+        let args = ["-c", "i=0; while [ $i -lt 3000 ]; do echo line $i; i=$((i+1)); done"];
+        let run = Run { program: "sh", args: &args, stdout_bytes_max: 8192, streams: true, ..Run::default() };
+        let mut lines = 0;
+        let finished = smol::block_on(run.finish(&mut |line| {
+            assert_eq!(line, format!("line {lines}"));
+            lines += 1;
+        }));
+        assert_eq!((lines, finished.unwrap().stdout.len()), (3000, 0));
     }
 
     #[test]
