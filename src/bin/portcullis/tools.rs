@@ -1,13 +1,17 @@
-//! What a model can do here: look at the machine. Every tool only reads, and says so.
+//! What a model can do here: look at the machine. Every tool only reads, and says so; but one, which adds a table to
+//! the firewall for the time of its call.
 //!
 //! A tool's file declares it, runs it, and reads what the machine answers; the reading is pure and tested.
 //! Arguments that reach a command are checked here first: no shell is involved, but `nft` reads its
 //! arguments as one text in a language of its own, and every command reads a leading `-` as an option.
 
+mod conntrack;
 mod dhcp_leases;
 mod dns;
 mod dns_lookup;
 mod firewall_ruleset;
+mod firewall_sets;
+mod firewall_trace;
 mod ip;
 mod ping_host;
 mod shape;
@@ -31,11 +35,13 @@ pub(crate) fn describe(builder: Builder, _: &Limits, _: &Handle) -> Builder {
 
 /// Adds every tool. What a command prints is read up to the size of the largest answer: more could not be sent.
 pub(crate) fn register(tools: Toolset, limits: &Limits) -> Toolset {
-    TOOLS.iter().fold(tools, |tools, shape| shape.register(tools, limits.result_bytes_max))
+    let answer_bytes_max = limits.result_bytes_max;
+    let tools = TOOLS.iter().fold(tools, |tools, shape| shape.register(tools, answer_bytes_max, false));
+    firewall_trace::FIREWALL_TRACE.register(tools, answer_bytes_max, true)
 }
 
-/// All of them, in the order in which they are listed.
-static TOOLS: [&shape::Shape; 11] = [
+/// All that only read, in the order in which they are listed.
+static TOOLS: [&shape::Shape; 15] = [
     &system_info::SYSTEM_INFO,
     &ip::INTERFACES,
     &ip::ROUTES,
@@ -46,6 +52,10 @@ static TOOLS: [&shape::Shape; 11] = [
     &dns_lookup::DNS_LOOKUP,
     &traceroute::TRACEROUTE,
     &firewall_ruleset::FIREWALL_RULESET,
+    &firewall_sets::FIREWALL_COUNTERS,
+    &firewall_sets::FIREWALL_SET_LOOKUP,
+    &conntrack::CONNTRACK_SUMMARY,
+    &conntrack::CONNTRACK_LIST,
     &ping_host::PING_HOST,
 ];
 
@@ -75,6 +85,24 @@ mod tests {
     #[test]
     fn every_tool_can_be_declared() {
         assert_eq!(register(Toolset::new(), &Limits::default()).check(), Ok(()));
+    }
+
+    /// A model reads the list of tools in every conversation. Tokenizers differ, so bytes are measured: 2,500 tokens are
+    /// taken as 8,250 bytes, 3.3 a token.
+    #[test]
+    fn the_list_of_tools_is_under_2500_tokens() {
+        let mut bytes = 0;
+        for tool in TOOLS.into_iter().chain([&firewall_trace::FIREWALL_TRACE]) {
+            let mut listed = serde_json::json!({
+                "name": tool.name, "description": tool.description, "inputSchema": schema(&tool.input_schema()),
+                "annotations": { "readOnlyHint": true, "openWorldHint": false },
+            });
+            if !tool.output.is_empty() {
+                listed["outputSchema"] = schema(tool.output);
+            }
+            bytes += listed.to_string().len() + 1;
+        }
+        assert!(bytes <= 8250, "{bytes} bytes");
     }
 
     #[test]

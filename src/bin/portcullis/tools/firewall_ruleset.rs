@@ -1,6 +1,7 @@
 //! `firewall_ruleset`: the nftables rules, exactly as `nft -j -t list ruleset` tells them.
 //!
-//! Terse (`-t`) always: a set of 200,000 addresses costs 268 MB and 4 s to list, its name costs nothing.
+//! Terse (`-t`) always: a set of 200,000 addresses costs 268 MB and 4 s to list, its name costs nothing. And the
+//! whole ruleset (of a family) always: asked for one table, `nft` loads every set there is, terse or not.
 //! `nft` joins its arguments and reads them as one text of its own language, where `;` begins the next
 //! command: a table named `x; flush ruleset` would flush the rules. So names are checked letter by letter.
 
@@ -8,13 +9,13 @@ use super::shape::{Call, Shape};
 use super::{LOOK_WAIT, checked};
 use crate::process::{Finished, Run};
 use portcullis::{CallError, CallResult};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 const FAMILIES: [&str; 6] = ["inet", "ip", "ip6", "arp", "bridge", "netdev"];
 
 /// What `nft` allows in an identifier besides letters and digits, and the longest the kernel takes.
-const NAME_EXTRA: &str = "_-./";
-const NAME_BYTES_MAX: usize = 255;
+pub(super) const NAME_EXTRA: &str = "_-./";
+pub(super) const NAME_BYTES_MAX: usize = 255;
 
 const OUTPUT: &str = r#"{
     "type": "object", "required": ["nftables"],
@@ -36,21 +37,51 @@ const INPUT: &str = r#""properties":{
         "description":"Only tables of this family."},
     "table":{"type":"string","description":"Only this table; needs `family`."}}"#;
 
+/// What is read of the rules where not all is shown: some 10,000 of them. It is held twice for a moment.
+const RULES_BYTES_MAX: usize = 4 << 20;
+
 async fn list(call: &Call) -> Result<Value, String> {
-    let words = words(call.args.text("family"), call.args.text("table"))?;
-    let run = Run {
-        program: "nft",
-        args: &words,
-        wait: LOOK_WAIT,
-        stdout_bytes_max: call.answer_bytes_max,
-        ..Run::default()
-    };
+    let (family, table) = (call.args.text("family"), call.args.text("table"));
+    let bytes_max = if table.is_some() { RULES_BYTES_MAX } else { call.answer_bytes_max };
+    let mut told = Map::new();
+    told.insert("nftables".into(), Value::Array(ask(family, table, bytes_max).await?));
+    Ok(Value::Object(told))
+}
+
+/// The rules as `nft` tells them, sets without their elements.
+pub(super) async fn ruleset(family: Option<&str>, table: Option<&str>) -> Result<Vec<Value>, String> {
+    ask(family, table, RULES_BYTES_MAX).await
+}
+
+async fn ask(family: Option<&str>, table: Option<&str>, stdout_bytes_max: usize) -> Result<Vec<Value>, String> {
+    let words = words(family, table)?;
+    let run = Run { program: "nft", args: &words, wait: LOOK_WAIT, stdout_bytes_max, ..Run::default() };
     let finished = run.finish(&mut |_| ()).await.map_err(|error| with_remedy(&error.to_string()))?;
-    read(&finished)
+    let mut rules = read(&finished)?;
+    if let Some(table) = table {
+        only(&mut rules, table)?;
+    }
+    Ok(rules)
+}
+
+/// Leaves what belongs to a table.
+fn only(rules: &mut Vec<Value>, table: &str) -> Result<(), String> {
+    let is_of_it = |object: &Value| {
+        object.as_object().and_then(|object| object.iter().next()).is_some_and(|(kind, fields)| match kind.as_str() {
+            "metainfo" => true,
+            "table" => fields["name"] == table,
+            _ => fields["table"] == table,
+        })
+    };
+    rules.retain(is_of_it);
+    if !rules.iter().any(|object| object.get("table").is_some()) {
+        return Err(format!("`table`: there is no table {table} of this family"));
+    }
+    Ok(())
 }
 
 /// The arguments of `nft`.
-fn words<'a>(family: Option<&'a str>, table: Option<&'a str>) -> Result<Vec<&'a str>, String> {
+fn words<'a>(family: Option<&'a str>, table: Option<&str>) -> Result<Vec<&'a str>, String> {
     let family = match family {
         Some(family) if !FAMILIES.contains(&family) => {
             let shown: String = family.chars().take(64).collect();
@@ -58,29 +89,33 @@ fn words<'a>(family: Option<&'a str>, table: Option<&'a str>) -> Result<Vec<&'a 
         }
         family => family,
     };
-    let table = table.map(|table| checked("table", table, NAME_BYTES_MAX, NAME_EXTRA)).transpose()?;
-    match (family, table) {
-        (None, None) => Ok(vec!["-j", "-t", "list", "ruleset"]),
-        (Some(family), None) => Ok(vec!["-j", "-t", "list", "ruleset", family]),
-        (Some(family), Some(table)) => Ok(vec!["-j", "-t", "list", "table", family, table]),
-        (None, Some(_)) => Err(format!("`table` needs `family`, one of {}", FAMILIES.join(", "))),
+    if let Some(table) = table {
+        checked("table", table, NAME_BYTES_MAX, NAME_EXTRA)?;
+        if family.is_none() {
+            return Err(format!("`table` needs `family`, one of {}", FAMILIES.join(", ")));
+        }
     }
+    let mut words = vec!["-j", "-t", "list", "ruleset"];
+    words.extend(family);
+    Ok(words)
 }
 
 /// What `nft` told, or why it did not.
-fn read(finished: &Finished) -> Result<Value, String> {
+fn read(finished: &Finished) -> Result<Vec<Value>, String> {
     if !finished.status.success() {
         return Err(with_remedy(&format!("`nft` said: {}", finished.stderr.trim())));
     }
     match serde_json::from_str::<Value>(&finished.stdout) {
-        Ok(ruleset) if ruleset["nftables"].is_array() => Ok(ruleset),
-        Ok(_) => Err("`nft -j` printed JSON without `nftables`".into()),
+        Ok(mut ruleset) => match ruleset.get_mut("nftables").map(Value::take) {
+            Some(Value::Array(rules)) => Ok(rules),
+            _ => Err("`nft -j` printed JSON without `nftables`".into()),
+        },
         Err(error) => Err(with_remedy(&format!("`nft -j` printed no JSON: {error}"))),
     }
 }
 
 /// Adds what helps where the command, its JSON, or the right to ask the kernel is missing.
-fn with_remedy(fault: &str) -> String {
+pub(super) fn with_remedy(fault: &str) -> String {
     let remedy = if fault.contains("Operation not permitted") || fault.contains("must be root") {
         "Reading the rules needs the right CAP_NET_ADMIN: give it to the server's unit with \
          `AmbientCapabilities=CAP_NET_ADMIN`, or run the server as root."
@@ -88,6 +123,8 @@ fn with_remedy(fault: &str) -> String {
         "Install nftables; this machine may also have no firewall."
     } else if fault.contains("printed more than") {
         "Ask for one table with `family` and `table`, or start the server with a larger `--result-bytes-max`."
+    } else if fault.contains("Memory allocation failure") {
+        "`nft` loads every set of the machine for this, and half of the free memory was too little for it."
     } else if fault.contains("printed no JSON") || fault.contains("JSON support not compiled-in") {
         "Install an nftables that was built with JSON (on OpenWrt: nftables-json)."
     } else {
@@ -122,7 +159,7 @@ mod tests {
         let cases = [
             (None, None, "-j -t list ruleset"),
             (Some("ip6"), None, "-j -t list ruleset ip6"),
-            (Some("inet"), Some("fw4"), "-j -t list table inet fw4"),
+            (Some("inet"), Some("fw4"), "-j -t list ruleset inet"),
         ];
         for (family, table, expected) in cases {
             assert_eq!(words(family, table).unwrap().join(" "), expected);
@@ -150,7 +187,21 @@ mod tests {
     #[test]
     fn what_nft_prints_is_passed_on_as_it_is() {
         let printed = r#"{"nftables": [{"metainfo": {"version": "1.0.6"}}, {"rule": {"handle": 8, "expr": [{"accept": null}]}}]}"#;
-        assert_eq!(read(&finished(0, printed, "")).unwrap(), serde_json::from_str::<Value>(printed).unwrap());
+        let expected = serde_json::from_str::<Value>(printed).unwrap();
+        assert_eq!(Value::Array(read(&finished(0, printed, "")).unwrap()), expected["nftables"]);
+    }
+
+    #[test]
+    fn of_one_table_is_shown_what_belongs_to_it() {
+        let rules = serde_json::json!([{"metainfo": {}}, {"table": {"name": "a"}}, {"table": {"name": "b"}},
+            {"chain": {"table": "a"}}, {"rule": {"table": "b"}}]);
+        let mut rules = rules.as_array().unwrap().clone();
+        only(&mut rules, "a").unwrap();
+        assert_eq!(
+            Value::Array(rules.clone()),
+            serde_json::json!([{"metainfo": {}}, {"table": {"name": "a"}}, {"chain": {"table": "a"}}])
+        );
+        assert!(only(&mut rules, "c").unwrap_err().contains("no table c"));
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub(super) type Answer = Pin<Box<dyn Future<Output = Result<CallResult, CallErro
 /// Rows of an answer that nobody asked to be longer or shorter; the schemas say so too.
 pub(super) const ROWS: usize = 100;
 
-/// A tool that only reads.
+/// A tool; it only reads, unless it is added as one that acts.
 pub(super) struct Shape {
     pub(super) name: &'static str,
     pub(super) description: &'static str,
@@ -40,12 +40,18 @@ pub(super) struct Call {
 pub(super) struct Arguments(pub(super) Value);
 
 impl Shape {
-    /// Adds the tool.
-    pub(super) fn register(&'static self, tools: Toolset, answer_bytes_max: usize) -> Toolset {
-        let input = format!(r#"{{"type":"object","additionalProperties":false,{}}}"#, self.input);
+    /// The schema of its arguments.
+    pub(super) fn input_schema(&self) -> String {
+        format!(r#"{{"type":"object","additionalProperties":false,{}}}"#, self.input)
+    }
+
+    /// Adds the tool, as one that changes something for the time of its call if it `acts`.
+    pub(super) fn register(&'static self, tools: Toolset, answer_bytes_max: usize, acts: bool) -> Toolset {
+        let input = self.input_schema();
         let tool = Tool::new(self.name).description(self.description).input_schema(schema(&input));
         let tool = if self.output.is_empty() { tool } else { tool.output_schema(schema(self.output)) };
-        tools.tool(tool.read_only().open_world(self.open_world), move |cx, args: Value| {
+        let tool = if acts { tool.destructive(false) } else { tool.read_only() };
+        tools.tool(tool.open_world(self.open_world), move |cx, args: Value| {
             (self.call)(Call { cx, args: Arguments(args), answer_bytes_max })
         })
     }
