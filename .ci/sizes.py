@@ -10,8 +10,9 @@ CRATES = 24
 
 
 def read(path):
+    """Numbers by name: one each, or two where a budget has a goal below it."""
     lines = [line.rsplit(": ", 1) for line in open(path) if ": " in line and not line.startswith("#")]
-    return {name: int(size) for name, size in lines}
+    return {name: [int(number) for number in numbers.split()] for name, numbers in lines}
 
 
 def crates(path):
@@ -26,19 +27,21 @@ def crates(path):
 
 
 def document(found, budgets, sums):
-    usual = found["program, x86_64, release"]
+    size = {name: numbers[0] for name, numbers in found.items()}
+    usual = size["program, x86_64, release"]
     kib = lambda size: f"{size / 1024:,.0f}"
     yield "# Sizes"
     yield ""
     yield "Made by `.ci/sizes.sh --write`; CI fails where a size is over its budget, or 2 % off what stands here. Bytes of"
     yield "stripped programs. `program` has the default features. `library` is the example `hello` without default features:"
     yield "what a daemon pays that embeds it, std included. `small` is the profile for flash (`opt-level = \"z\"`, no unwinding);"
-    yield "`own std` is that with a std built for size, which takes Debian's compiler and its source. musl ones are static."
+    yield "as `packaging/static.sh` builds it; on ARM it is static. Where a goal stands it is not reached yet."
     yield ""
-    yield "| what | bytes | at most |"
-    yield "|---|---|---|"
+    yield "| what | bytes | at most | goal |"
+    yield "|---|---|---|---|"
     for name, budget in budgets.items():
-        yield f"| {name} | {found[name]:,} | {budget:,} |"
+        goal = [f"{goal:,}" for goal in budget[1:] if size[name] > goal]
+        yield f"| {name} | {size[name]:,} | {budget[0]:,} | {''.join(goal)} |"
     yield ""
     yield "## Features"
     yield ""
@@ -48,7 +51,7 @@ def document(found, budgets, sums):
     yield "|---|---|---|"
     for name in (name for name in found if name.startswith("feature ")):
         sign, feature = name[8], name[9:]
-        more = found[name] - usual if sign == "+" else usual - found[name]
+        more = size[name] - usual if sign == "+" else usual - size[name]
         yield f"| `{feature}` | {kib(more)} | {'no' if sign == '+' else 'yes'} |"
     yield ""
     yield "## Crates"
@@ -67,18 +70,20 @@ def document(found, budgets, sums):
 
 def main(found, symbols, *options):
     found, budgets = read(found), read(BUDGETS)
-    text = "\n".join(document(found, budgets, crates(symbols))) + "\n"
     if "--write" in options:
+        text = "\n".join(document(found, budgets, crates(symbols))) + "\n"
         open(DOCUMENT, "w").write(text)
-    print(text)
-    told = dict(re.findall(r"^\| ([^|]+) \| ([\d,]+) \| [\d,]+ \|$", open(DOCUMENT).read(), re.M))
+        print(text)
+    told = dict(re.findall(r"^\| ([^|]+) \| ([\d,]+) \| [\d,]+ \|", open(DOCUMENT).read(), re.M))
     faults = []
-    for name, budget in budgets.items():
-        size, known = found[name], int(told.get(name, "0").replace(",", ""))
+    for name, (budget, *goal) in budgets.items():
+        size, known = found[name][0], int(told.get(name, "0").replace(",", ""))
         if size > budget:
             faults.append(f"{name}: {size} bytes, at most {budget}")
         if abs(size - known) > known * STALE:
             faults.append(f"{name}: {size} bytes, {DOCUMENT} says {known}; run .ci/sizes.sh --write")
+        if any(size > number for number in goal):
+            print(f"NOT REACHED: {name}: {size} bytes, the goal is {goal[0]}")
     sys.exit("FAILED: " + "\n        ".join(faults) if faults else 0)
 
 
