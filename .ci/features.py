@@ -48,7 +48,9 @@ def place(binary, path):
     """Where a test stands, as docs/TESTED.md writes it, and its name: `features/tools`, `src/sse.rs`."""
     *modules, name = path.split("::")
     if not binary.startswith("src/"):
-        return "/".join(modules), name
+        # A test program beside tests/all.rs has its own name in front.
+        own = pathlib.Path(binary).stem
+        return "/".join([own, *modules] if own != "all" else modules), name
     folder = pathlib.Path(binary).parent
     modules = [module for module in modules if module != "tests"]
     file = folder.joinpath(*modules) if modules else pathlib.Path(binary).with_suffix("")
