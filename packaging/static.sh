@@ -71,6 +71,8 @@ build() {
     [ -n "${KEEP_MESSAGES:-}" ] || flags+=' -Zunstable-options -Cpanic=immediate-abort'
     if [ -n "$musl" ]; then
         linker
+        # Half of its instructions are half as long: a fifth less program.
+        [ "$debian" != armhf ] || flags+=' -Ctarget-feature=+thumb-mode'
         flags+=" -Clink-self-contained=no -L$cache/$debian/musl/usr/lib/$musl -Clink-arg=-lgcc_eh -Clink-arg=$cache/$debian/stub.o"
     fi
     upper=$(echo "$triple" | tr a-z- A-Z_)
