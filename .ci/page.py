@@ -119,7 +119,9 @@ class Browser:
     def shot(self, name):
         self.run("scrollTo(0, 0)")
         time.sleep(0.3)
-        data = self.ask("Page.captureScreenshot", format="png")["data"]
+        size = self.ask("Page.getLayoutMetrics")["cssContentSize"]
+        clip = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
+        data = self.ask("Page.captureScreenshot", format="png", captureBeyondViewport=True, clip=clip)["data"]
         (SHOTS / f"page-{name}.png").write_bytes(base64.b64decode(data))
 
     def close(self):
