@@ -18,7 +18,7 @@ program=${2:-${CARGO_TARGET_DIR:-$here/../../target}/release/portcullis}
 # command:package
 missing=
 for pair in nft:nftables ip:iproute2 ping:iputils-ping sysctl:procps setpriv:util-linux ss:iproute2 ps:procps \
-    dnsmasq:dnsmasq-base busybox:busybox dig:bind9-dnsutils traceroute:traceroute; do
+    conntrack:conntrack dnsmasq:dnsmasq-base busybox:busybox dig:bind9-dnsutils traceroute:traceroute; do
     command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair##*:}"
 done
 if [ -n "$missing" ]; then
@@ -127,6 +127,12 @@ fi
 # Routes, names, leases: what lab_net.py starts, it ends.
 if ! ip netns exec $fw "$python" "$here/lab_net.py" "$work" $lan $wan; then
     tail -n 20 "$work"/*.log "$work"/*.out
+    exit 1
+fi
+
+# Counters, sets, connections, traces; a set of 200,000 addresses.
+if ! ip netns exec $fw "$python" "$here/lab_fw.py" "$work" $lan $wan; then
+    tail -n 20 "$work"/*.log
     exit 1
 fi
 
