@@ -96,11 +96,15 @@ def notified(name, address):
 
 
 def activated():
-    """Sockets that were open before the program was."""
+    """Sockets that were open before the program was; the file asks for two of the same places."""
     port, path, debug = free_port(), os.path.join(work, "mcp.sock"), os.path.join(work, "debug.sock")
+    config = os.path.join(work, "portcullis.toml")
+    with open(config, "w", encoding="utf-8") as file:
+        file.write(f'[server]\nlisten = ["127.0.0.1:{port}", "unix:{path}"]\ndebug_listen = "off"\n')
     manager = subprocess.Popen(
         ["systemd-socket-activate", "-l", f"127.0.0.1:{port}", "-l", path, "-l", debug, "--fdname=mcp:mcp:debug",
-         program, "--debug-listen", "off", "--log-level", "warn"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+         program, "serve", "--config", config, "--log-level", "warn"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     for _ in range(200):
         if os.path.exists(debug):
             break
@@ -112,11 +116,28 @@ def activated():
     connection.request("GET", "/debug/sessions")
     shown = json.loads(connection.getresponse().read())
     prove("activated: the socket named debug is the operator's", len(shown["sessions"]) == 2, shown["sessions"])
+    children = [os.readlink(f"/proc/{manager.pid}/fd/{fd}") for fd in (3, 4, 5)]
+    flags = [open(f"/proc/{manager.pid}/fdinfo/{fd}", encoding="utf-8").read() for fd in (3, 4, 5)]
+    closed = [int(text.split("flags:")[1].split()[0], 8) & 0o2000000 for text in flags]
+    prove("activated: no child of the program gets them", all(closed), (children, flags))
     manager.send_signal(signal.SIGTERM)
     prove("activated: ends well", manager.wait(20) == 0, manager.returncode)
+    prove("activated: the manager's socket stays", os.path.exists(path))
+
+
+def refused():
+    """What must not be taken on trust."""
+    for what, fds, expected in [
+        ("a descriptor that is not there", "1", "descriptor 3 is not open"),
+        ("more sockets than anybody has", "4000000000", "expected a number of sockets"),
+    ]:
+        shell = f'exec 3>&-; export LISTEN_PID=$$ LISTEN_FDS={fds}; exec "$0" --debug-listen off'
+        run = subprocess.run(["sh", "-c", shell, program], capture_output=True, text=True, timeout=20, check=False)
+        prove(f"refused: {what}", run.returncode == 1 and expected in run.stderr, (run.returncode, run.stderr))
 
 
 notified("by path", os.path.join(work, "notify"))
 notified("by abstract name", f"@portcullis-ci-{os.getpid()}")
 activated()
+refused()
 sys.exit(1 if failed else 0)

@@ -1,7 +1,8 @@
 //! Where the program listens: addresses, Unix sockets, and sockets that a service manager has opened.
 //!
 //! Decided here: which listener may be missing (only one that nobody asked for), who may use a socket's file, and that
-//! sockets handed over by a service manager take the place of the default addresses. The manager's own words for it are
+//! sockets handed over by a service manager take the place of the default addresses, and of whatever else asks for the
+//! same place (a file may name it too, for starts without the manager's socket). The manager's own words for it are
 //! those of `sd_listen_fds(3)`; a socket named `debug` or `operator` is the operator's. A connection over a Unix socket is nobody's in
 //! particular, as one over loopback is: the file's mode says who gets that far.
 
@@ -71,6 +72,9 @@ pub(crate) fn open(options: &Options) -> Result<Listeners, String> {
         open.addresses(options)?;
     }
     for path in &options.listen_unix {
+        if open.sockets.contains(path) {
+            continue;
+        }
         // Its owner and its group; others cannot even knock.
         let listener = open_unix(path, 0o660).map_err(|error| {
             format!(
@@ -99,7 +103,7 @@ impl Listeners {
         let mut given = HandedOver { serves: false, shows: false };
         for (at, (name, socket)) in handed_over()?.into_iter().enumerate() {
             let what = name.unwrap_or_else(|| format!("number {at}"));
-            let listener = adopt(socket).map_err(|why| format!("the socket {what:?} handed over: {why}"))?;
+            let (listener, path) = adopt(socket).map_err(|why| format!("the socket {what:?} handed over: {why}"))?;
             let address = listener.local_addr();
             if matches!(&*what, "debug" | "operator") {
                 if address.is_some_and(|address| !is_loopback(&address)) {
@@ -116,6 +120,7 @@ impl Listeners {
                 options.check_address(&address)?;
                 self.addresses.push(address);
             }
+            self.sockets.extend(path);
             self.all.push(listener);
             given.serves = true;
         }
@@ -123,12 +128,15 @@ impl Listeners {
     }
 
     fn addresses(&mut self, options: &Options) -> Result<(), String> {
+        let given = self.addresses.clone();
         for address in &options.listen {
             match Listener::bind(*address) {
                 Ok(listener) => {
                     self.addresses.extend(listener.local_addr());
                     self.all.push(listener);
                 }
+                Err(error)
+                    if error.kind() == ErrorKind::AddrInUse && given.iter().any(|given| covers(given, address)) => {}
                 Err(error) if !options.listen_given && address.is_ipv6() && has_no_ipv6(&error) => {
                     warn!("not listening on {address}: this machine has no IPv6 ({error})");
                 }
@@ -196,18 +204,28 @@ fn check_numbers(count: Option<&str>, is_open: impl Fn(u32) -> bool) -> Result<(
     }
 }
 
-/// Takes a socket that somebody else has opened, if it is one that can be served.
-fn adopt(socket: OwnedFd) -> Result<Listener, String> {
+/// Whether `wanted` may be in use because of `given`. Where `[::]` is for IPv6 alone, IPv4 is not in use.
+fn covers(given: &SocketAddr, wanted: &SocketAddr) -> bool {
+    given == wanted || given.ip().is_unspecified() && given.port() == wanted.port()
+}
+
+/// Takes a socket that somebody else has opened, if it is one that can be served; a Unix one with its path.
+fn adopt(socket: OwnedFd) -> Result<(Listener, Option<PathBuf>), String> {
     // It came through an exec, and so would go through the next: a tool's child must not hold the port.
     fcntl_setfd(&socket, FdFlags::CLOEXEC).map_err(|error| error.to_string())?;
     let listens =
         sockopt::socket_type(&socket) == Ok(SocketType::STREAM) && sockopt::socket_acceptconn(&socket) == Ok(true);
+    let mut path = None;
     let listener = match sockopt::socket_domain(&socket) {
-        Ok(AddressFamily::UNIX) if listens => Listener::unix(UnixListener::from(socket)),
+        Ok(AddressFamily::UNIX) if listens => {
+            let socket = UnixListener::from(socket);
+            path = socket.local_addr().ok().and_then(|address| address.as_pathname().map(Path::to_owned));
+            Listener::unix(socket)
+        }
         Ok(AddressFamily::INET | AddressFamily::INET6) if listens => Listener::tcp(TcpListener::from(socket)),
         _ => return Err("expected a TCP or Unix stream socket that listens (`ListenStream=`, `Accept=no`)".into()),
     };
-    listener.map_err(|error| error.to_string())
+    listener.map(|listener| (listener, path)).map_err(|error| error.to_string())
 }
 
 /// Why a listener could not be opened, and what helps.
@@ -254,7 +272,7 @@ mod tests {
         let same = tcp.as_raw_fd();
         fcntl_setfd(&tcp, FdFlags::empty()).unwrap();
         let adopted = adopt(tcp.into()).unwrap();
-        assert!(adopted.local_addr().is_some());
+        assert!(adopted.0.local_addr().is_some());
         let flags = std::fs::read_to_string(format!("/proc/self/fdinfo/{same}")).unwrap();
         let flags = flags.lines().find_map(|line| line.strip_prefix("flags:")).unwrap().trim();
         assert_ne!(u32::from_str_radix(flags, 8).unwrap() & 0o2_000_000, 0, "O_CLOEXEC: {flags}");
@@ -265,6 +283,22 @@ mod tests {
             assert!(adopt(fd).is_err_and(|why| why.contains("ListenStream=")), "{what}");
         }
     }
+    #[test]
+    fn a_place_that_was_handed_over_is_not_opened_again() {
+        for (given, wanted, covered) in [
+            ("127.0.0.1:1", "127.0.0.1:1", true),
+            ("127.0.0.1:1", "127.0.0.1:2", false),
+            ("127.0.0.1:1", "127.0.0.2:1", false),
+            ("0.0.0.0:1", "127.0.0.1:1", true),
+            ("0.0.0.0:1", "127.0.0.1:2", false),
+            ("[::]:1", "[::1]:1", true),
+            ("[::]:1", "127.0.0.1:1", true),
+            ("127.0.0.1:1", "0.0.0.0:1", false),
+        ] {
+            assert_eq!(covers(&given.parse().unwrap(), &wanted.parse().unwrap()), covered, "{given} {wanted}");
+        }
+    }
+
     #[test]
     fn descriptors_that_are_not_there_are_not_taken_on_trust() {
         let open = |fd| fd < 5;
