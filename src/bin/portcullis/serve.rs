@@ -69,6 +69,8 @@ fn run(
     tools: impl FnOnce(Builder, &Limits, &Handle) -> Builder,
 ) -> Result<(), String> {
     let log = crate::log::init(options.log_level)?;
+    // Before anything else is open: what was handed over is known by its number.
+    let open = listeners::open(&options)?;
     let handle = Handle::new();
     let mut builder = configure(Server::builder(program.name, program.version), &mut options)?.handle(&handle);
     builder = tools(builder, &options.limits, &handle);
@@ -89,7 +91,6 @@ fn run(
     let signals = Signals::new([Signal::Term, Signal::Int, Signal::Usr1].into_iter().chain(hup));
     let signals = signals.map_err(|error| format!("cannot wait for signals: {error}"))?;
 
-    let open = listeners::open(&options)?;
     say(&welcome(program, &options, &open));
     let manager = Manager::from_env();
     manager.iter().for_each(Manager::ready);
