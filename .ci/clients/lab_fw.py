@@ -216,12 +216,14 @@ async def connections(session, who):
         lines = run("conntrack", "-L", "-o", "extended,id").splitlines()
         return {re.findall(r"\bid=(\d+)$", line.strip())[0]: line.split() for line in lines}
 
-    for _ in range(10):
+    # Entries come and go; a table that stays the same for a moment is waited for.
+    for _ in range(100):
         before = printed()
         listed = await session.call_tool("conntrack_list", {"limit": 1000})
         summed = await session.call_tool("conntrack_summary", {})
         if before.keys() == printed().keys():
             break
+        await asyncio.sleep(0.1)
     told = (listed.structuredContent or {}).get("connections", [])
     ids = {row["id"] for row in told}
     prove(f"{who}: conntrack_list has the entries of `conntrack -L` ({len(before)})", ids == set(before) and len(before) > 4, f"{words(listed)[:500]} {before}")
@@ -459,6 +461,8 @@ def prepare():
     run("ip", "-n", LAN, "addr", "add", "192.0.2.3/24", "dev", "eth0")
     run("nft", "add", "element", "inet", "filter", "blocked", "{ 192.0.2.3 }")
     run("nft", "-f", "-", text=RULES)
+    # What lab_net.py did expires by the hundred while this looks.
+    run("conntrack", "-F")
     send = (
         "import socket, sys, time\n"
         "n = 0\n"
