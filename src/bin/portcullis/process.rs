@@ -462,9 +462,10 @@ mod tests {
 
     #[test]
     fn a_child_that_wants_too_much_memory_does_not_get_it() {
-        // `dd` allocates one block, and says that it cannot.
-        let args = ["if=/dev/zero", "of=/dev/null", "bs=512M", "count=1"];
-        let run = Run { program: "dd", args: &args, ..Run::default() };
+        // `dd` allocates one block, and says that it cannot. The bound comes right after the start, and what a child
+        // starts inherits it: so not the first one has to fail, but soon one does.
+        let script = "for n in 1 2 3 4 5 6 7 8 9; do dd if=/dev/zero of=/dev/null bs=512M count=1 || exit; done";
+        let run = Run { program: "sh", args: &["-c", script], ..Run::default() };
         let finished = smol::block_on(run.finish(&mut |_| ())).unwrap();
         assert!(!finished.status.success() && finished.stderr.contains("memory"), "{finished:?}");
     }
