@@ -71,8 +71,11 @@ build() {
     [ -n "${KEEP_MESSAGES:-}" ] || flags+=' -Zunstable-options -Cpanic=immediate-abort'
     if [ -n "$musl" ]; then
         linker
-        # Half of its instructions are half as long: a fifth less program.
+        # Half of its instructions are half as long: a fifth less program. (ARMv5's short ones would save more; rustix has
+        # its system calls in long ones only, and with musl's in their place timers never fire.)
         [ "$debian" != armhf ] || flags+=' -Ctarget-feature=+thumb-mode'
+        # Pages that are made read-only after start cost 32 KiB of padding; musl does that for shared programs only.
+        flags+=' -Clink-arg=-Wl,-z,norelro'
         flags+=" -Clink-self-contained=no -L$cache/$debian/musl/usr/lib/$musl -Clink-arg=-lgcc_eh -Clink-arg=$cache/$debian/stub.o"
     fi
     upper=$(echo "$triple" | tr a-z- A-Z_)
