@@ -71,9 +71,10 @@ build() {
     [ -n "${KEEP_MESSAGES:-}" ] || flags+=' -Zunstable-options -Cpanic=immediate-abort'
     if [ -n "$musl" ]; then
         linker
-        # Half of its instructions are half as long: a fifth less program. (ARMv5's short ones would save more; rustix has
-        # its system calls in long ones only, and with musl's in their place timers never fire.)
-        [ "$debian" != armhf ] || flags+=' -Ctarget-feature=+thumb-mode'
+        # Half of 32-bit ARM's instructions are half as long: a fifth less program, on ARMv5 a quarter.
+        [ "$debian" = arm64 ] || flags+=' -Ctarget-feature=+thumb-mode'
+        # ARMv5's short ones cannot hold rustix's own system calls; so it takes musl's, with musl's 64-bit times.
+        [ "$debian" != armel ] || flags+=' --cfg=rustix_use_libc --cfg=libc_unstable_musl_v1_2'
         # Pages that are made read-only after start cost 32 KiB of padding; musl does that for shared programs only.
         flags+=' -Clink-arg=-Wl,-z,norelro'
         flags+=" -Clink-self-contained=no -L$cache/$debian/musl/usr/lib/$musl -Clink-arg=-lgcc_eh -Clink-arg=$cache/$debian/stub.o"
