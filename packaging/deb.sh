@@ -33,7 +33,7 @@ Section: net
 Priority: optional
 Maintainer: portcullis maintainers <portcullis@localhost>
 Installed-Size: $size
-Depends: libc6 (>= 2.34), libgcc-s1
+Depends: libc6 (>= 2.36), libgcc-s1
 Recommends: nftables, iproute2
 Suggests: conntrack, traceroute, iputils-ping
 Description: MCP server for machines that guard networks

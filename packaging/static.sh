@@ -69,6 +69,8 @@ build() {
     choose "$1"
     shift
     [ -n "${KEEP_MESSAGES:-}" ] || flags+=' -Zunstable-options -Cpanic=immediate-abort'
+    # Ciphers and digests for one kind of processor, and as loops: they are not what takes the time.
+    flags+=' --cfg=sha2_backend="soft" --cfg=sha2_backend_soft="compact" --cfg=chacha20_backend="soft" --cfg=poly1305_backend="soft"'
     if [ -n "$musl" ]; then
         linker
         # Half of 32-bit ARM's instructions are half as long: a fifth less program, on ARMv5 a quarter.
