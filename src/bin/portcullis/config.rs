@@ -218,8 +218,9 @@ fn open(path: &Path, faults: &Faults, config: &mut Config) -> Option<(Source, Ta
     let source = Source { name, text };
     match source.parse() {
         Ok(root) => {
-            if mode & 0o077 != 0 && root.has("token") {
-                let why = "has tokens and can be read by others than its owner: chmod 600 it";
+            // A group may have been given it: the user that systemd makes for a service owns nothing.
+            if mode & 0o007 != 0 && root.has("token") {
+                let why = "has tokens and can be read by everybody: chmod o= it";
                 config.warnings.push(format!("{} {why}", source.name));
             }
             Some((source, root))

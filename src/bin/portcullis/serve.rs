@@ -136,8 +136,8 @@ pub(crate) fn tokens(path: &Path) -> Result<Tokens, String> {
     let fault = |why: String| format!("`--token-file`: {}: {why}", path.display());
     let file = std::fs::File::open(path).map_err(|error| fault(error.to_string()))?;
     let mode = file.metadata().map_err(|error| fault(error.to_string()))?.mode();
-    if mode & 0o077 != 0 {
-        warn!("token file {} can be read by others than its owner: chmod 600 it", path.display());
+    if mode & 0o007 != 0 {
+        warn!("token file {} can be read by everybody: chmod o= it", path.display());
     }
     let mut text = String::new();
     let read =

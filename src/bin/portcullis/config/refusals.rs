@@ -400,8 +400,8 @@ fn a_file_that_cannot_be_trusted_or_read_is_refused_and_one_with_tokens_is_warne
     );
     let main = folder.write("main.toml", &tokens);
     let mode = |mode| std::fs::set_permissions(&main, PermissionsExt::from_mode(mode)).unwrap();
-    assert!(folder.load(&main).unwrap().warnings[0].ends_with("can be read by others than its owner: chmod 600 it"));
-    mode(0o600);
+    assert!(folder.load(&main).unwrap().warnings[0].ends_with("can be read by everybody: chmod o= it"));
+    mode(0o640);
     let config = folder.load(&main).unwrap();
     assert_eq!((config.warnings.len(), config.tokens[0].sha256[0], config.roles[0].allows("x")), (0, 0xe3, true));
     mode(0o666);
