@@ -10,12 +10,7 @@ need_apt nftables iproute2 iputils-ping tcpdump procps wireguard-tools coreutils
 cargo build -q --release
 PROGRAM=$TARGET/release/portcullis
 FILE=$ROOT/examples/appliance.toml
-NS=pc-app-$$
-ip netns add "$NS" 2>/dev/null || skip "network namespaces cannot be made here"
-clean() { local code=$?; set +e; ip netns pids "$NS" | xargs -r kill 2>/dev/null || true; ip netns delete "$NS"; (exit "$code"); finish; }
-trap clean EXIT
-inside() { ip netns exec "$NS" "$@"; }
-inside ip link set lo up
+own_namespace "pc-app-$$" || skip "network namespaces cannot be made here"
 inside ip link add lan0 type veth peer name far0
 inside ip addr add 192.0.2.1/24 dev lan0
 inside ip link set lan0 up

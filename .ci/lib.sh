@@ -12,15 +12,17 @@ export DEBIAN_FRONTEND=noninteractive PIP_DISABLE_PIP_VERSION_CHECK=1
 mkdir -p "$CI_CACHE"
 CI_TMP=$(mktemp -d "${TMPDIR:-/tmp}/portcullis-ci.XXXXXX")
 CHILDREN=()
+NS=
 
 die() { echo "FAILED: $*" >&2; exit 1; }
 skip() { echo "SKIPPED: $*"; exit 77; }
 
-# Ends what this script started, by pid, and nothing else; then runs the script's own exit code on.
+# Ends what this script started, by pid or in its own namespace, and nothing else; then runs the script's own exit code on.
 finish() {
     local code=$? pid
     for pid in "${CHILDREN[@]}"; do kill "$pid" 2>/dev/null || true; done
     for pid in "${CHILDREN[@]}"; do wait "$pid" 2>/dev/null || true; done
+    [ -z "$NS" ] || { ip netns pids "$NS" | xargs -r kill 2>/dev/null || true; ip netns delete "$NS" || true; }
     rm -rf "$CI_TMP"
     exit "$code"
 }
@@ -102,6 +104,28 @@ wait_port() {
     tail -n 20 "$3" >&2
     die "nothing listens on 127.0.0.1:$1"
 }
+
+# wait_words WORDS LOG: until they stand there, at most 10 s.
+wait_words() {
+    local _
+    for _ in $(seq 100); do
+        ! grep -qF -- "$1" "$2" || return 0
+        sleep 0.1
+    done
+    tail -n 20 "$2" >&2
+    die "not said in time: $1"
+}
+
+# own_namespace NAME: a network namespace that goes with this script, in which `inside` runs a command; false where none
+# can be made. Its name is in $NS.
+own_namespace() {
+    [ "$(id -u)" = 0 ] || return 1
+    need_apt iproute2
+    ip netns add "$1" 2>/dev/null || return 1
+    NS=$1
+    inside ip link set lo up || die "no loopback in $NS"
+}
+inside() { ip netns exec "$NS" "$@"; }
 
 # start_server PROGRAM [OPTION...]: a server of its own port; sets $PORT, $SERVER_PID and $SERVER_LOG.
 # $RUNNER, where set, is put before the program (an emulator).

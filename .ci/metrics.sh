@@ -32,7 +32,7 @@ if [ "$(id -u)" = 0 ] || command -v script >/dev/null; then
     [ "$longest" -le 80 ] || { cat "$CI_TMP/narrow"; die "a line of $longest letters on a terminal of 80"; }
 fi
 kill -USR1 "$SERVER_PID"
-for _ in $(seq 50); do grep -q 'sessions: ENDED' "$SERVER_LOG" && break; sleep 0.1; done
+wait_words 'sessions: ENDED' "$SERVER_LOG"
 has "sessions: SESSION" "$SERVER_LOG"
 has "closed_by_client" "$SERVER_LOG"
 echo "ok: portcullis sessions, and SIGUSR1 in the log"

@@ -25,13 +25,8 @@ awk "BEGIN { exit !($exposure <= $exposure_max) }" || die "the unit is too expos
 
 # Its calls, its rights and its sockets are enough for the server and for every program that a tool runs: the unit is
 # played on a machine of its own with a firewall, and each tool must answer.
-if [ "$(id -u)" = 0 ] && ip netns add "pc-unit-$$" 2>/dev/null; then
-    NS=pc-unit-$$
-    clean() { local code=$?; set +e; ip netns pids "$NS" | xargs -r kill 2>/dev/null || true; ip netns delete "$NS"; (exit "$code"); finish; }
-    trap clean EXIT
-    need_apt python3-seccomp util-linux iproute2 nftables iputils-ping traceroute procps
-    inside() { ip netns exec "$NS" "$@"; }
-    inside ip link set lo up
+if own_namespace "pc-unit-$$"; then
+    need_apt python3-seccomp util-linux nftables iputils-ping traceroute procps
     # As Debian's systemd sets it.
     inside sysctl -qw net.ipv4.ping_group_range="0 2147483647"
     inside nft -f - <<'NFT'
@@ -66,11 +61,10 @@ TOOLS
     "${played[@]}" "$CI_TMP/portcullis" serve --config "$CI_TMP/portcullis.toml" >"$CI_TMP/unit.log" 2>&1 &
     SERVER_PID=$! SERVER_LOG=$CI_TMP/unit.log
     CHILDREN+=("$SERVER_PID")
-    for _ in $(seq 100); do grep -q 'Add it to an MCP client' "$SERVER_LOG" && break; sleep 0.1; done
+    wait_words 'Add it to an MCP client' "$SERVER_LOG"
     drive ip netns exec "$NS" python3 .ci/clients/resume.py http://127.0.0.1:8001/mcp firewall_ruleset
     kill -HUP "$SERVER_PID"
-    for _ in $(seq 100); do grep -q ' reloaded' "$SERVER_LOG" && break; sleep 0.1; done
-    grep -q ' reloaded' "$SERVER_LOG" || die "no reload under the unit: $(tail -n 3 "$SERVER_LOG")"
+    wait_words ' reloaded' "$SERVER_LOG"
     stop_server
     echo "under the unit's filter and rights: 13 tools, a client, a reload"
 else
