@@ -31,13 +31,20 @@ need() {
         >>"$cache/apt.log" 2>&1 || { tail -n 20 "$cache/apt.log" >&2; die "apt-get install ${missing[*]}"; }
 }
 
-# Sets $triple, and for the static ones $gcc, $debian (its architecture there) and $musl (its folder).
+# Sets $triple, and for the static ones $gcc, $debian (its architecture there), $musl (its folder) and $own (its flags).
+# Half of the instructions of 32-bit ARM's Thumb are half as long: a fifth less program, on ARMv5 a quarter. Those of ARMv5
+# cannot hold rustix's own system calls; so there it takes musl's, with musl's 64-bit times.
 choose() {
+    local thumb=-Ctarget-feature=+thumb-mode
+    own=''
     case $1 in
     x86_64) triple=x86_64-unknown-linux-gnu gcc='' debian='' musl='' ;;
-    armv7) triple=armv7-unknown-linux-musleabihf gcc=arm-linux-gnueabihf debian=armhf musl=arm-linux-musleabihf ;;
+    armv7) triple=armv7-unknown-linux-musleabihf gcc=arm-linux-gnueabihf debian=armhf musl=arm-linux-musleabihf own=$thumb ;;
     aarch64) triple=aarch64-unknown-linux-musl gcc=aarch64-linux-gnu debian=arm64 musl=aarch64-linux-musl ;;
-    armv5te) triple=armv5te-unknown-linux-musleabi gcc=arm-linux-gnueabi debian=armel musl=arm-linux-musleabi ;;
+    armv5te)
+        triple=armv5te-unknown-linux-musleabi gcc=arm-linux-gnueabi debian=armel musl=arm-linux-musleabi
+        own="$thumb --cfg=rustix_use_libc --cfg=libc_unstable_musl_v1_2"
+        ;;
     *) die "no such target: $1 (there are armv7, aarch64, armv5te and x86_64)" ;;
     esac
 }
@@ -65,7 +72,7 @@ linker() {
 }
 
 build() {
-    local triple gcc debian musl upper flags='-Cforce-unwind-tables=no'
+    local triple gcc debian musl own upper flags='-Cforce-unwind-tables=no'
     choose "$1"
     shift
     [ -n "${KEEP_MESSAGES:-}" ] || flags+=' -Zunstable-options -Cpanic=immediate-abort'
@@ -73,12 +80,8 @@ build() {
     flags+=' --cfg=sha2_backend="soft" --cfg=sha2_backend_soft="compact" --cfg=chacha20_backend="soft" --cfg=poly1305_backend="soft"'
     if [ -n "$musl" ]; then
         linker
-        # Half of 32-bit ARM's instructions are half as long: a fifth less program, on ARMv5 a quarter.
-        [ "$debian" = arm64 ] || flags+=' -Ctarget-feature=+thumb-mode'
-        # ARMv5's short ones cannot hold rustix's own system calls; so it takes musl's, with musl's 64-bit times.
-        [ "$debian" != armel ] || flags+=' --cfg=rustix_use_libc --cfg=libc_unstable_musl_v1_2'
         # Pages that are made read-only after start cost 32 KiB of padding; musl does that for shared programs only.
-        flags+=' -Clink-arg=-Wl,-z,norelro'
+        flags+=" $own -Clink-arg=-Wl,-z,norelro"
         flags+=" -Clink-self-contained=no -L$cache/$debian/musl/usr/lib/$musl -Clink-arg=-lgcc_eh -Clink-arg=$cache/$debian/stub.o"
     fi
     upper=$(echo "$triple" | tr a-z- A-Z_)
