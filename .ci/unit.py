@@ -1,8 +1,9 @@
 """Starts a program under what a systemd unit takes from it: unit.py UNIT PROGRAM [ARGUMENT...]
 
 Played here, as the kernel does it for systemd: the user, the rights (ambient, bounding), no new privileges, the system
-call filter, the address families and the limit on descriptors. Not played: what systemd does with mounts and cgroups. A call that the
-filter does not let through ends the process, as it would there. To be run as root by a Python that has libseccomp's module (Debian: python3-seccomp).
+call filter, the address families and the limit on descriptors. Not played: what systemd does with mounts and cgroups. A
+call that the filter does not let through ends the process, as it would there. To be run as root by a Python that has
+libseccomp's module (Debian: python3-seccomp).
 """
 
 import errno
