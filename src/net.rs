@@ -10,6 +10,8 @@ pub(crate) mod connection;
 pub(crate) mod lines;
 pub(crate) mod listen;
 pub(crate) mod pump;
+#[cfg_attr(not(target_os = "linux"), path = "net/ready/none.rs")]
+mod ready;
 pub(crate) mod shell;
 mod show;
 pub(crate) mod socket;

@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::answer::{manner, write_answers, write_reply};
 use super::calls::CallKey;
 use super::shell::{Cut, Presence, Shell, Wait};
-use super::socket::Socket;
+use super::socket::{Socket, Wire};
 use crate::budget::Charge;
 use crate::call::Call;
 use crate::counters::count;
@@ -28,7 +28,7 @@ use crate::transport::{self, Admission, Admitted, Events, Exchange, Form, From, 
 /// A connection and what has been read of it.
 pub(crate) struct Link {
     pub(crate) shell: Rc<Shell>,
-    pub(crate) socket: Socket,
+    pub(crate) wire: Wire,
     pub(crate) presence: Rc<Presence>,
     framer: Framer,
     /// Bytes of an incomplete request, or of the ones behind a running call.
@@ -36,9 +36,6 @@ pub(crate) struct Link {
     /// `pending` may hold a whole request.
     pub(crate) unexamined: bool,
     charge: Option<Charge>,
-    pub(crate) eager: bool,
-    /// Whether the next request tends to be there once the others have had their turn.
-    luck: i8,
     /// The peer will send nothing more; it may still listen.
     pub(crate) half_closed: bool,
     /// Answers that are in a buffer and not on the wire yet.
@@ -70,10 +67,6 @@ pub(crate) struct Lost;
 
 /// Requests that are answered in one go before others have their turn (D4).
 const REQUESTS_PER_TURN: usize = 16;
-/// What [`Link::luck`] is after a try that succeeded, and below zero after one that did not: so many requests pass
-/// before it is tried again.
-const LUCK_MAX: i8 = 1;
-const DESPAIR: i8 = 16;
 /// From this size on the bytes of an incomplete request are counted in the server's budget.
 const SMALL: usize = 16 * 1024;
 /// How long a closed connection's last bytes are awaited, so that its answer is not lost to a reset.
@@ -82,18 +75,23 @@ const LINGER: Duration = Duration::from_secs(1);
 /// Takes a new connection in: from now on it has a place among the connections.
 pub(crate) fn welcome(shell: &Rc<Shell>, socket: Socket, from: From) {
     count(&shell.counters().connections_accepted);
+    let wire = match Wire::new(socket, |socket| shell.watch_socket(socket)) {
+        Ok(wire) => wire,
+        Err(error) => {
+            count(&shell.counters().accept_errors);
+            return log::warn!(target: "portcullis", "a connection was closed at once: {error}");
+        }
+    };
     let presence = shell.arrives(from);
     let place = Place { shell: shell.clone(), presence: presence.clone() };
     let link = Link {
         shell: shell.clone(),
-        socket,
+        wire,
         presence,
         framer: Framer::default(),
         pending: Vec::new(),
         unexamined: false,
         charge: None,
-        eager: true,
-        luck: 0,
         half_closed: false,
         unwritten: Vec::new(),
     };
@@ -182,7 +180,6 @@ impl Link {
     /// Reads and answers until something is to be written or awaited; none when the connection is over.
     async fn turn(&mut self, out: &mut Vec<u8>) -> Option<Next> {
         let shell = self.shell.clone();
-        let mut tries = self.hopes_for_a_request().await;
         std::future::poll_fn(|cx| {
             loop {
                 if let Some(cut) = self.presence.poll_cut(cx.waker()) {
@@ -194,11 +191,7 @@ impl Link {
                     Next::Close
                 } else {
                     let mut scratch = shell.scratch.borrow_mut();
-                    let read = self.socket.poll_read(cx, &mut scratch, &mut self.eager);
-                    if std::mem::take(&mut tries) {
-                        self.luck = if read.is_ready() { LUCK_MAX } else { -DESPAIR };
-                    }
-                    match ready!(read) {
+                    match ready!(self.wire.poll_read(cx, &mut scratch)) {
                         Ok(0) | Err(_) => return Poll::Ready(None),
                         Ok(n) => self.serve_fresh(&scratch[..n], out),
                     }
@@ -210,20 +203,6 @@ impl Link {
             }
         })
         .await
-    }
-
-    /// Between two requests of a busy connection: lets the others run, then looks whether the next one is there. If it
-    /// is, neither asking the system to be told nor being told costs a call. If it was not, the next few times it is
-    /// not tried.
-    async fn hopes_for_a_request(&mut self) -> bool {
-        let between = self.pending.is_empty() && self.presence.waits_for.get() == Wait::Request && !self.half_closed;
-        if !between || self.luck < 0 {
-            self.luck = self.luck.saturating_add(1).min(LUCK_MAX);
-            return false;
-        }
-        smol::future::yield_now().await;
-        self.eager = true;
-        true
     }
 
     fn cut_short(&mut self, cut: Cut, out: &mut Vec<u8>) -> Option<Next> {
@@ -418,7 +397,7 @@ impl Link {
 
     fn poll_flush(&mut self, cx: &mut Context<'_>, out: &[u8], written: &mut usize) -> Poll<Result<(), Lost>> {
         while *written < out.len() {
-            match self.socket.poll_write(cx, &out[*written..]) {
+            match self.wire.poll_write(cx, &out[*written..]) {
                 Poll::Ready(Ok(n)) if n > 0 => {
                     *written += n;
                     if self.presence.waits_for.get() == Wait::Write {
@@ -454,14 +433,14 @@ impl Link {
         let mut finished = false;
         std::future::poll_fn(|cx| {
             if !std::mem::replace(&mut finished, true) {
-                self.socket.finish(cx);
+                self.wire.finish(cx);
             }
             if std::pin::Pin::new(&mut time).poll(cx).is_ready() {
                 return Poll::Ready(());
             }
             for _ in 0..4 {
                 let mut scratch = shell.scratch.borrow_mut();
-                match ready!(self.socket.poll_read(cx, &mut scratch, &mut self.eager)) {
+                match ready!(self.wire.poll_read(cx, &mut scratch)) {
                     Ok(n) if n > 0 => {}
                     _ => return Poll::Ready(()),
                 }
@@ -487,7 +466,7 @@ impl Link {
         while !self.half_closed && !self.is_deaf() {
             let mut scratch = self.shell.scratch.borrow_mut();
             let room = SMALL.min(scratch.len());
-            match self.socket.poll_read(cx, &mut scratch[..room], &mut self.eager) {
+            match self.wire.poll_read(cx, &mut scratch[..room]) {
                 Poll::Pending => break,
                 Poll::Ready(Ok(0)) => self.half_closed = true,
                 Poll::Ready(Ok(n)) => self.pending.extend_from_slice(&scratch[..n]),

@@ -64,16 +64,16 @@ impl Incoming {
     /// As the system says, for example if it is no longer connected.
     pub fn tcp(stream: TcpStream) -> io::Result<Incoming> {
         set_options(&stream)?;
-        tcp(Async::new(stream)?)
+        tcp(stream)
     }
 
     /// A connection over a Unix socket. No page can reach one, so that its `Host` is not looked at. Whoever may use it
     /// is the host's affair: the mode of its file, or the peer's user (`SO_PEERCRED`).
     ///
     /// # Errors
-    /// If it cannot be registered with the system's poller.
+    /// As the system says.
     pub fn unix(stream: UnixStream) -> io::Result<Incoming> {
-        Ok(unix(Async::new(stream)?))
+        unix(stream)
     }
 
     /// The address that the connection was accepted on: clients may name it as `Host`.
@@ -83,15 +83,15 @@ impl Incoming {
     }
 }
 
-fn tcp(stream: Async<TcpStream>) -> io::Result<Incoming> {
-    let (peer, local) = (stream.get_ref().peer_addr()?, stream.get_ref().local_addr()?);
+fn tcp(stream: TcpStream) -> io::Result<Incoming> {
+    let (peer, local) = (stream.peer_addr()?, stream.local_addr()?);
     let from =
         From { address: Some(peer.ip().to_canonical()), local: Some(local.ip().to_canonical()), ..From::default() };
-    Ok(Incoming { socket: Socket::Tcp(stream), from })
+    Ok(Incoming { socket: Socket::tcp(stream)?, from })
 }
 
-fn unix(stream: Async<UnixStream>) -> Incoming {
-    Incoming { socket: Socket::Unix(stream), from: From { unix: true, ..From::default() } }
+fn unix(stream: UnixStream) -> io::Result<Incoming> {
+    Ok(Incoming { socket: Socket::unix(stream)?, from: From { unix: true, ..From::default() } })
 }
 
 /// Connections that wait to be accepted. std's 128 is little for clients that all come back at once.
@@ -226,8 +226,8 @@ impl Door {
 
     async fn accept(&mut self) -> io::Result<Option<Incoming>> {
         match &mut self.source {
-            Entrance::Tcp(listener) => Ok(Some(tcp(listener.accept().await?.0)?)),
-            Entrance::Unix(listener) => Ok(Some(unix(listener.accept().await?.0))),
+            Entrance::Tcp(listener) => Ok(Some(tcp(listener.read_with(|listener| listener.accept()).await?.0)?)),
+            Entrance::Unix(listener) => Ok(Some(unix(listener.read_with(|listener| listener.accept()).await?.0)?)),
             Entrance::Streams(incoming) => Ok(incoming.next().await),
         }
     }

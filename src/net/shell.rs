@@ -1,6 +1,8 @@
 //! What all tasks of one server share, and what falls due.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
+use std::io;
+use std::os::fd::AsFd;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -9,6 +11,7 @@ use slab::Slab;
 use smol::LocalExecutor;
 
 use super::calls::{CallKey, Running};
+use super::ready::{ReadySet, Watched};
 use crate::clock::{Clock, Instant};
 use crate::context::Services;
 use crate::counters::{Counters, count, peak};
@@ -33,6 +36,8 @@ pub(crate) struct Shell {
     pub(crate) stopping: Cell<bool>,
     pub(crate) started: Instant,
     pub(crate) executor: RefCell<Weak<LocalExecutor<'static>>>,
+    /// Made with the first socket: where connections are pipes there is none.
+    sockets: OnceCell<Rc<ReadySet>>,
     buffers: RefCell<Vec<Vec<u8>>>,
     waits: RefCell<Wheel>,
     call_ends: RefCell<Wheel>,
@@ -108,6 +113,7 @@ impl Shell {
             stopping: Cell::new(false),
             started,
             executor: RefCell::new(Weak::new()),
+            sockets: OnceCell::new(),
             buffers: RefCell::new((0..BUFFERS_KEPT).map(|_| Vec::with_capacity(BUFFER_BYTES)).collect()),
             waits: RefCell::new(Wheel::new()),
             call_ends: RefCell::new(Wheel::new()),
@@ -209,6 +215,22 @@ impl Shell {
     }
 
     // ---- connections ----
+
+    /// Watches a connection's socket.
+    ///
+    /// # Errors
+    /// If there is no descriptor left, or no memory.
+    pub(crate) fn watch_socket(&self, socket: &dyn AsFd) -> io::Result<Watched> {
+        let set = match self.sockets.get() {
+            Some(set) => set,
+            None => {
+                let set = ReadySet::new()?;
+                self.spawn(set.clone().serve()).into_iter().for_each(smol::Task::detach);
+                self.sockets.get_or_init(|| set)
+            }
+        };
+        set.watch(&socket)
+    }
 
     /// Gives a new connection its place.
     pub(crate) fn arrives(&self, from: From) -> Rc<Presence> {

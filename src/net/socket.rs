@@ -15,43 +15,85 @@ use async_io::Async;
 use rustix::net::{SendFlags, Shutdown};
 use smol::io::{AsyncRead, AsyncWrite};
 
+use super::ready::Watched;
+
 /// Anything that reads and writes.
 pub(crate) trait Duplex: AsyncRead + AsyncWrite {}
 impl<T: AsyncRead + AsyncWrite> Duplex for T {}
 
+/// Where bytes come from and go to. Those with a descriptor do not block.
 pub(crate) enum Socket {
-    Tcp(Async<TcpStream>),
-    Unix(Async<UnixStream>),
+    Tcp(TcpStream),
+    Unix(UnixStream),
     Other(Pin<Box<dyn Duplex>>),
 }
 
 impl Socket {
-    /// Reads what is there. `eager` says that the last read filled its buffer, so that there may be more.
-    pub(crate) fn poll_read(
-        &mut self,
-        cx: &mut Context<'_>,
-        buffer: &mut [u8],
-        eager: &mut bool,
-    ) -> Poll<io::Result<usize>> {
+    /// # Errors
+    /// As the system says.
+    pub(crate) fn tcp(stream: TcpStream) -> io::Result<Socket> {
+        if !WATCHES_SOCKETS {
+            return Ok(Socket::Other(Box::pin(Async::new(stream)?)));
+        }
+        stream.set_nonblocking(true)?;
+        Ok(Socket::Tcp(stream))
+    }
+
+    /// # Errors
+    /// As the system says.
+    pub(crate) fn unix(stream: UnixStream) -> io::Result<Socket> {
+        if !WATCHES_SOCKETS {
+            return Ok(Socket::Other(Box::pin(Async::new(stream)?)));
+        }
+        stream.set_nonblocking(true)?;
+        Ok(Socket::Unix(stream))
+    }
+}
+
+/// Is there a set of ready sockets?
+const WATCHES_SOCKETS: bool = cfg!(target_os = "linux");
+
+/// A socket that a connection waits for.
+pub(crate) struct Wire {
+    socket: Socket,
+    /// None for a stream that has its own idea of when it is ready.
+    watched: Option<Watched>,
+}
+
+impl Wire {
+    /// `watch` takes a socket into the server's set.
+    ///
+    /// # Errors
+    /// As `watch`.
+    pub(crate) fn new(socket: Socket, watch: impl FnOnce(&dyn AsFd) -> io::Result<Watched>) -> io::Result<Wire> {
+        let watched = match &socket {
+            Socket::Tcp(stream) => Some(watch(stream)?),
+            Socket::Unix(stream) => Some(watch(stream)?),
+            Socket::Other(_) => None,
+        };
+        Ok(Wire { socket, watched })
+    }
+
+    /// Reads what is there.
+    pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         loop {
-            if !*eager {
-                match self {
-                    Socket::Tcp(socket) => ready!(socket.poll_readable(cx))?,
-                    Socket::Unix(socket) => ready!(socket.poll_readable(cx))?,
-                    Socket::Other(_) => {}
-                }
+            if let Some(watched) = &self.watched {
+                ready!(watched.poll_readable(cx));
             }
-            let read = match self {
-                Socket::Tcp(socket) => socket.get_ref().read(buffer),
-                Socket::Unix(socket) => socket.get_ref().read(buffer),
-                Socket::Other(stream) => ready!(stream.as_mut().poll_read(cx, buffer)).map_or_else(Err, Ok),
+            let read = match &mut self.socket {
+                Socket::Tcp(stream) => stream.read(buffer),
+                Socket::Unix(stream) => stream.read(buffer),
+                Socket::Other(stream) => return stream.as_mut().poll_read(cx, buffer),
             };
+            let drained = || self.watched.iter().for_each(Watched::drained);
             match read {
                 Ok(n) => {
-                    *eager = n == buffer.len();
+                    if n < buffer.len() {
+                        drained();
+                    }
                     return Poll::Ready(Ok(n));
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => *eager = false,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => drained(),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Poll::Ready(Err(error)),
             }
@@ -61,9 +103,9 @@ impl Socket {
     /// Writes some of `bytes`.
     pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         loop {
-            let written = match self {
-                Socket::Tcp(socket) => send(socket.get_ref(), bytes),
-                Socket::Unix(socket) => send(socket.get_ref(), bytes),
+            let written = match &mut self.socket {
+                Socket::Tcp(stream) => send(stream, bytes),
+                Socket::Unix(stream) => send(stream, bytes),
                 Socket::Other(stream) => {
                     let written = ready!(stream.as_mut().poll_write(cx, bytes));
                     if written.is_ok() {
@@ -74,11 +116,10 @@ impl Socket {
                 }
             };
             match written {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => match self {
-                    Socket::Tcp(socket) => ready!(socket.poll_writable(cx))?,
-                    Socket::Unix(socket) => ready!(socket.poll_writable(cx))?,
-                    Socket::Other(_) => {}
-                },
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.watched.iter().for_each(|watched| watched.wants_room(cx));
+                    return Poll::Pending;
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 done => return Poll::Ready(done),
             }
@@ -88,10 +129,21 @@ impl Socket {
     /// Says that nothing more will be written.
     pub(crate) fn finish(&mut self, cx: &mut Context<'_>) {
         // The peer may be gone already, which is as good.
-        match self {
-            Socket::Tcp(socket) => drop(rustix::net::shutdown(socket.get_ref(), Shutdown::Write)),
-            Socket::Unix(socket) => drop(rustix::net::shutdown(socket.get_ref(), Shutdown::Write)),
+        match &mut self.socket {
+            Socket::Tcp(stream) => drop(rustix::net::shutdown(stream, Shutdown::Write)),
+            Socket::Unix(stream) => drop(rustix::net::shutdown(stream, Shutdown::Write)),
             Socket::Other(stream) => drop(stream.as_mut().poll_close(cx)),
+        }
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        let Some(watched) = &self.watched else { return };
+        match &self.socket {
+            Socket::Tcp(stream) => watched.forget(stream),
+            Socket::Unix(stream) => watched.forget(stream),
+            Socket::Other(_) => {}
         }
     }
 }
