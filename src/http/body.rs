@@ -177,16 +177,13 @@ impl Framer {
 /// Where the head ends, if it is all here.
 fn start(buffer: &[u8], searched: &mut usize, limits: &Limits) -> Result<Option<usize>, Rejection> {
     begins(buffer)?;
-    let found = head::end(buffer, *searched);
-    let from = std::mem::replace(searched, buffer.len());
+    // A head whose lines end otherwise would never end: its client is told so before `head_wait` is over.
+    let found = head::end(buffer, *searched)?;
+    *searched = buffer.len();
     let size = found.unwrap_or(buffer.len());
     if size > limits.head_bytes_max {
         let most = limits.head_bytes_max;
         return Err(Rejection::new(431, format!("request line and headers over {most} bytes (limit head_bytes_max)")));
-    }
-    if found.is_none() {
-        // A head whose lines end otherwise would never end here: its client is told so before `head_wait` is over.
-        head::check_lines(buffer, from.saturating_sub(1))?;
     }
     Ok(found)
 }

@@ -86,7 +86,7 @@ pub(crate) fn whole(
     if !media_type.is_empty() {
         field(out, "content-type", media_type);
     }
-    field(out, "cache-control", "no-store");
+    out.extend_from_slice(b"cache-control: no-store\r\n");
     headers.iter().for_each(|(name, value)| field(out, name, value));
     if status != 204 {
         out.extend_from_slice(b"content-length: ");
@@ -156,10 +156,7 @@ pub(crate) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 fn status_line(out: &mut Vec<u8>, status: u16, manner: &Manner) {
     out.extend_from_slice(if manner.http_1_0 { b"HTTP/1.0 " } else { b"HTTP/1.1 " });
-    jsonrpc::write_integer(out, status.into());
-    out.push(b' ');
-    out.extend_from_slice(reason(status).as_bytes());
-    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(with_reason(status).as_bytes());
     if manner.close {
         field(out, "connection", "close");
     } else {
@@ -191,26 +188,27 @@ fn field(out: &mut Vec<u8>, name: &str, value: &str) {
     out.extend_from_slice(b"\r\n");
 }
 
-fn reason(status: u16) -> &'static str {
+/// The end of a status line: the status with its reason (RFC 9110, 15).
+fn with_reason(status: u16) -> &'static str {
     match status {
-        200 => "OK",
-        202 => "Accepted",
-        204 => "No Content",
-        400 => "Bad Request",
-        401 => "Unauthorized",
-        403 => "Forbidden",
-        404 => "Not Found",
-        405 => "Method Not Allowed",
-        406 => "Not Acceptable",
-        408 => "Request Timeout",
-        413 => "Content Too Large",
-        415 => "Unsupported Media Type",
-        417 => "Expectation Failed",
-        431 => "Request Header Fields Too Large",
-        500 => "Internal Server Error",
-        501 => "Not Implemented",
-        503 => "Service Unavailable",
-        505 => "HTTP Version Not Supported",
-        _ => "Unknown",
+        200 => "200 OK\r\n",
+        202 => "202 Accepted\r\n",
+        204 => "204 No Content\r\n",
+        400 => "400 Bad Request\r\n",
+        401 => "401 Unauthorized\r\n",
+        403 => "403 Forbidden\r\n",
+        404 => "404 Not Found\r\n",
+        405 => "405 Method Not Allowed\r\n",
+        406 => "406 Not Acceptable\r\n",
+        408 => "408 Request Timeout\r\n",
+        413 => "413 Content Too Large\r\n",
+        415 => "415 Unsupported Media Type\r\n",
+        417 => "417 Expectation Failed\r\n",
+        431 => "431 Request Header Fields Too Large\r\n",
+        501 => "501 Not Implemented\r\n",
+        503 => "503 Service Unavailable\r\n",
+        505 => "505 HTTP Version Not Supported\r\n",
+        // Nothing here answers with any other.
+        _ => "500 Internal Server Error\r\n",
     }
 }
