@@ -231,6 +231,7 @@ impl<F: Future<Output = ()>> Future for Turns<'_, F> {
             if self.run.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Ok(()));
             }
+            self.shell.notice_crowds();
             let Some(next) = self.shell.next_deadline() else { return Poll::Pending };
             let now = self.shell.now();
             if next <= now {
