@@ -369,14 +369,14 @@ fn tell(shell: &Shell, mut changes: Changes) {
     for session in shell.table.borrow().iter().filter(|session| session.initialized) {
         let Some(stream) = &session.stream else { continue };
         let filter = Filter::of_session(session.subscriptions.iter().map(|(uri, _)| uri.as_str()));
-        let texts = changes.notifications(&filter, None, |uri| features.may_hear(session.principal(), uri));
+        let texts = changes.notifications(&filter, None, &|uri| features.may_hear(session.principal(), uri));
         for text in texts {
             stream.ask(text);
         }
     }
     for listener in shell.services.listeners.all() {
         let may_hear = |uri: &str| features.may_hear(&listener.principal, uri);
-        let texts = changes.notifications(&listener.filter, Some(&listener.id), may_hear);
+        let texts = changes.notifications(&listener.filter, Some(&listener.id), &may_hear);
         if !texts.into_iter().all(|text| listener.stream.ask(text)) {
             listener.end(); // F-156: it reads too slowly to be told everything
         }
