@@ -62,28 +62,32 @@ impl Pattern {
 /// From the standard's dialect to that of `regex-lite`.
 fn rewrite(pattern: &str) -> Result<String, String> {
     let mut out = String::with_capacity(pattern.len());
-    let mut letters = pattern.chars().peekable();
-    let mut in_class = false;
-    while let Some(letter) = letters.next() {
+    let letters: Vec<char> = pattern.chars().collect();
+    let (mut at, mut in_class) = (0, false);
+    while let Some(&letter) = letters.get(at) {
+        at += 1;
+        let next = letters.get(at).copied();
         match letter {
             '\\' => {
-                let letter = letters.next();
-                match letters.peek().copied() {
-                    Some(control) if letter == Some('c') && control.is_ascii_alphabetic() => {
-                        letters.next();
+                at += 1;
+                match letters.get(at).copied() {
+                    Some(control) if next == Some('c') && control.is_ascii_alphabetic() => {
+                        at += 1;
                         out.push_str(&format!(r"\x{:02x}", u32::from(control) % 32));
                     }
-                    next => escape(letter, next, in_class, &mut out)?,
+                    behind => escape(next, behind, in_class, &mut out)?,
                 }
             }
             '[' if in_class => out.push_str("\\["),
             '[' => {
                 out.push('[');
-                if letters.next_if_eq(&'^').is_some() {
+                if next == Some('^') {
                     out.push('^');
+                    at += 1;
                 }
                 // To the standard this is an empty class, to `regex-lite` a class that begins with a bracket.
-                if letters.next_if_eq(&']').is_some() {
+                if letters.get(at) == Some(&']') {
+                    at += 1;
                     match out.ends_with('^') {
                         true => out.replace_range(out.len() - 2.., r"[\s\S]"),
                         false => return Err("`[]` matches nothing; write `\\]` for a bracket".into()),
@@ -97,24 +101,24 @@ fn rewrite(pattern: &str) -> Result<String, String> {
                 out.push(']');
             }
             // Doubled, they would be operators on classes.
-            '&' | '~' if in_class => out.extend(['\\', letter]),
-            '-' if in_class && letters.peek() == Some(&'-') => return Err("`--` in a class; write `\\-`".into()),
+            '&' | '~' if in_class => put(&mut out, &['\\', letter]),
+            '-' if in_class && next == Some('-') => return Err("`--` in a class; write `\\-`".into()),
             '.' if !in_class => out.push_str(r"[^\n\r\u{2028}\u{2029}]"),
-            '(' if letters.peek() == Some(&'?') => {
-                let mut ahead = letters.clone();
-                ahead.next();
-                match (ahead.next(), ahead.next()) {
-                    (Some('=' | '!'), _) | (Some('<'), Some('=' | '!')) => {
-                        return Err("look-around is not supported".into());
-                    }
-                    (Some(':' | '<'), _) => out.push('('),
-                    _ => return Err("a group begins with `(`, `(?:` or `(?<name>`; flags are not supported".into()),
+            '(' if next == Some('?') => match (letters.get(at + 1), letters.get(at + 2)) {
+                (Some('=' | '!'), _) | (Some('<'), Some('=' | '!')) => {
+                    return Err("look-around is not supported".into());
                 }
-            }
+                (Some(':' | '<'), _) => out.push('('),
+                _ => return Err("a group begins with `(`, `(?:` or `(?<name>`; flags are not supported".into()),
+            },
             other => out.push(other),
         }
     }
     Ok(out)
+}
+
+fn put(out: &mut String, letters: &[char]) {
+    out.extend(letters);
 }
 
 /// Rewrites a backslash and the `letter` behind it.
@@ -122,19 +126,19 @@ fn escape(letter: Option<char>, next: Option<char>, in_class: bool, out: &mut St
     let Some(letter) = letter else { return Err("ends in a backslash".into()) };
     match letter {
         // What is a class on both ends cannot become the end of a range.
-        's' if in_class => out.extend([r"\s", SPACE, r"\s"]),
-        'S' if in_class => out.extend([r"\d", NOT_SPACE, r"\d"]),
-        's' => out.extend([r"[\s", SPACE, "]"]),
-        'S' => out.extend([r"[^\s", SPACE, "]"]),
+        's' if in_class => *out += &[r"\s", SPACE, r"\s"].concat(),
+        'S' if in_class => *out += &[r"\d", NOT_SPACE, r"\d"].concat(),
+        's' => *out += &[r"[\s", SPACE, "]"].concat(),
+        'S' => *out += &[r"[^\s", SPACE, "]"].concat(),
         'b' if in_class => out.push_str(r"\x08"),
         'b' if next == Some('{') => return Err("`\\b` is not repeated".into()),
         '0' if !next.is_some_and(|next| next.is_ascii_digit()) => out.push_str(r"\x00"),
         // Without the backslash: to `regex-lite` these are word boundaries.
         '<' | '>' => out.push(letter),
-        'd' | 'D' | 'w' | 'W' | 'b' | 'B' | 't' | 'n' | 'v' | 'f' | 'r' | 'x' | 'u' => out.extend(['\\', letter]),
+        'd' | 'D' | 'w' | 'W' | 'b' | 'B' | 't' | 'n' | 'v' | 'f' | 'r' | 'x' | 'u' => put(out, &['\\', letter]),
         // It has the better words for what it does not know.
-        'p' | 'P' | '0'..='9' => out.extend(['\\', letter]),
-        letter if letter.is_ascii_punctuation() => out.extend(['\\', letter]),
+        'p' | 'P' | '0'..='9' => put(out, &['\\', letter]),
+        letter if letter.is_ascii_punctuation() => put(out, &['\\', letter]),
         letter => return Err(format!("`\\{letter}` is no escape of ECMA-262")),
     }
     Ok(())
