@@ -2,18 +2,20 @@
 
 use std::cell::RefCell;
 use std::fs::File;
+use std::future::poll_fn;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use async_io::Async;
 use rustix::net::sockopt;
 use smol::io::{AsyncRead, AsyncWrite};
-use smol::stream::{Stream, StreamExt};
+use smol::stream::Stream;
 
 use super::connection::welcome;
 use super::shell::Shell;
@@ -250,7 +252,7 @@ impl Door {
                 shell.cut_an_idle_connection();
                 true
             } else {
-                match self.accept().await {
+                match poll_fn(|cx| self.poll_accept(cx)).await {
                     Ok(Some(Incoming { socket, from })) => {
                         welcome(&shell, socket, From { operator: self.operator, ..from });
                         false
@@ -267,10 +269,16 @@ impl Door {
         }
     }
 
-    async fn accept(&mut self) -> io::Result<Option<Incoming>> {
-        match &mut self.source {
-            Entrance::Socket(socket) => socket.read_with(Bound::accept).await.map(Some),
-            Entrance::Streams(incoming) => Ok(incoming.next().await),
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Incoming>>> {
+        let socket = match &mut self.source {
+            Entrance::Socket(socket) => socket,
+            Entrance::Streams(incoming) => return incoming.as_mut().poll_next(cx).map(Ok),
+        };
+        loop {
+            match socket.get_ref().accept() {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => ready!(socket.poll_readable(cx))?,
+                accepted => return Poll::Ready(accepted.map(Some)),
+            }
         }
     }
 
