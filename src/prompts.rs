@@ -7,7 +7,7 @@ use std::rc::Rc;
 use crate::access::Item;
 use crate::context::RequestContext;
 use crate::jsonrpc::{self, Error, read_string};
-use crate::listing::Listed;
+use crate::listing::{self, Listed};
 use crate::mcp::compat::Outcome;
 use crate::mcp::describe::Prompt;
 use crate::mcp::result::{CallError, Completion, PromptResult};
@@ -71,18 +71,18 @@ impl Prompts {
     }
 
     /// The prompt with this name, if it is there and may be used.
-    pub(crate) fn find(&self, name: &str, may_use: impl Fn(Item<'_>) -> bool) -> Result<&Entry, Error> {
+    pub(crate) fn find(&self, name: &str, may_use: &dyn Fn(Item<'_>) -> bool) -> Result<&Entry, Error> {
         let entry = self.entries.iter().find(|entry| entry.prompt.about.name == name);
-        entry.filter(|entry| may_use(entry.item())).ok_or_else(|| {
-            let name = jsonrpc::prefix(name, 128);
-            Error::invalid_params(format!("unknown prompt {name:?}; prompts/list names all there are"))
-        })
+        entry.filter(|entry| may_use(entry.item())).ok_or_else(|| listing::unknown("prompt", name))
     }
 }
 
 impl GetParams {
-    pub(crate) fn arguments(&self) -> &BTreeMap<String, String> {
-        &self.arguments
+    /// The arguments as JSON.
+    pub(crate) fn arguments(&self) -> Box<str> {
+        let mut text = Vec::new();
+        jsonrpc::write_json(&mut text, &self.arguments);
+        String::from_utf8(text).unwrap_or_default().into()
     }
 
     pub(crate) fn read(params: &Members<'_>) -> Result<GetParams, Error> {

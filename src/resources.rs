@@ -127,7 +127,7 @@ impl Resources {
     }
 
     /// What answers a read of `uri`: the resource with that address, else the first template that it fits.
-    pub(crate) fn find(&self, uri: &str, may_use: impl Fn(Item<'_>) -> bool) -> Result<Found<'_>, CallError> {
+    pub(crate) fn find(&self, uri: &str, may_use: &dyn Fn(Item<'_>) -> bool) -> Result<Found<'_>, CallError> {
         check_uri(uri).map_err(|fault| CallError::params(format!("uri: {fault}")))?;
         let fixed = self.entries.iter().find(|entry| entry.resource.uri == uri);
         if let Some(entry) = fixed.filter(|entry| may_use(entry.item())) {

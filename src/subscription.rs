@@ -14,6 +14,7 @@ use serde_json::value::RawValue;
 
 use crate::jsonrpc::{self, Error, RequestId};
 use crate::mcp::peer::Principal;
+use crate::mcp::put;
 use crate::members::{self, Members};
 use crate::stream::Stream;
 
@@ -161,7 +162,7 @@ impl Filter {
             }
         }
         if !self.resource_subscriptions.is_empty() {
-            honoured.insert("resourceSubscriptions".into(), self.resource_subscriptions.clone().into());
+            put(&mut honoured, "resourceSubscriptions", self.resource_subscriptions.clone().into());
         }
         let mut params = b"{\"notifications\":".to_vec();
         jsonrpc::write_json(&mut params, &honoured);
