@@ -80,7 +80,8 @@ pub(crate) fn count(counter: &Cell<u64>) {
 
 /// Adds `n`.
 pub(crate) fn add(counter: &Cell<u64>, n: u64) {
-    counter.set(counter.get().saturating_add(n));
+    // Nothing is counted 2^64 times.
+    counter.set(counter.get().wrapping_add(n));
 }
 
 /// Keeps the larger of what it has and `value`.

@@ -12,6 +12,7 @@ use crate::clock::Instant;
 
 /// Deadlines are rounded up to this; nobody is cut early, and at most this much late.
 const SLOT: Duration = Duration::from_millis(250);
+const SLOTS_PER_SECOND: u64 = 4;
 /// So many dead keys are not worth a search.
 const SPARE: usize = 256;
 
@@ -60,9 +61,12 @@ impl Wheel {
             // Nobody: even a few dead keys could hold the memory pages of ten thousand.
             *self = Wheel::new();
         }
-        if self.len <= 2 * living + SPARE {
-            return;
+        if self.len > 2 * living + SPARE {
+            self.shed_all(&is_wanted);
         }
+    }
+
+    fn shed_all(&mut self, is_wanted: &dyn Fn(&Key, u64) -> bool) {
         self.len = 0;
         self.slots.retain_mut(|(slot, keys)| {
             keys.retain(|key| is_wanted(key, *slot));
@@ -75,7 +79,9 @@ impl Wheel {
 
     /// Takes one key that is due at `now`, earliest slot first.
     pub(crate) fn pop(&mut self, now: Instant) -> Option<Key> {
-        let passed = (now.elapsed().as_nanos() / SLOT.as_nanos()) as u64;
+        let now = now.elapsed();
+        let passed =
+            now.as_secs().saturating_mul(SLOTS_PER_SECOND) + u64::from(now.subsec_nanos() / SLOT.subsec_nanos());
         let (slot, keys) = self.slots.last_mut()?;
         if *slot > passed {
             return None;
@@ -98,8 +104,10 @@ impl Wheel {
 /// The first slot that does not begin before `deadline`, to the nanosecond: a key that came up early would be
 /// taken for one that is no longer its owner's only one.
 pub(crate) fn slot_of(deadline: Instant) -> u64 {
+    let deadline = deadline.elapsed();
     // As many slots as fit a u64 last for 146 billion years; what is later still is never.
-    u64::try_from(deadline.elapsed().as_nanos().div_ceil(SLOT.as_nanos())).unwrap_or(u64::MAX)
+    let of_seconds = deadline.as_secs().saturating_mul(SLOTS_PER_SECOND);
+    of_seconds.saturating_add(deadline.subsec_nanos().div_ceil(SLOT.subsec_nanos()).into())
 }
 
 #[cfg(test)]
