@@ -81,8 +81,11 @@ impl About {
             }
         }
         if !self.icons.is_empty() {
-            let icons = self.icons.iter().map(|icon| Value::Object(icon.0.clone()));
-            put(&mut members, "icons", icons.collect());
+            let mut icons = Vec::with_capacity(self.icons.len());
+            for icon in &self.icons {
+                icons.push(Value::Object(icon.0.clone()));
+            }
+            put(&mut members, "icons", icons.into());
         }
         if !self.meta.is_empty() {
             put(&mut members, "_meta", self.meta.clone().into());

@@ -343,5 +343,8 @@ fn unknown(object: &Object, parent: &Place<'_>) -> String {
     if object.properties.is_empty() {
         return format!("unknown {what}; none is known");
     }
-    format!("unknown {what}; known are {}", place::list(object.properties.iter().map(|(name, _)| place::name(name))))
+    format!(
+        "unknown {what}; known are {}",
+        place::list(&mut object.properties.iter().map(|(name, _)| place::name(name)))
+    )
 }
