@@ -13,7 +13,7 @@ use crate::asking::{Asking, Rounds};
 use crate::call::{self, Work};
 use crate::context::RequestContext;
 use crate::counters::count;
-use crate::jsonrpc::{self, Error, HEADER_MISMATCH};
+use crate::jsonrpc::{self, Error, HEADER_MISMATCH, METHOD_NOT_FOUND};
 use crate::listing::{self, Listed, Page};
 use crate::mcp::capability::ClientCapability;
 use crate::mcp::compat::{Outcome, Writer};
@@ -297,13 +297,7 @@ impl Features {
 
     /// `resources/read`.
     pub(crate) fn read(&self, params: &Members<'_>, cx: &RequestContext) -> Begun {
-        let begin = || {
-            let uri = resources::read_uri(params)?;
-            ask_by_rounds(cx, "resources/read", &|| (uri.as_str().into(), Box::default()), params)?;
-            let found = self.resources.find(&uri, &|item| self.may_use(cx.principal(), item));
-            Ok(found.map(|found| found.future(cx.clone())))
-        };
-        Begun { work: guarded(&begin, cx, None), tool: None }
+        self.begun(self.resources.begin, params, cx)
     }
 
     /// Is there something to read at `uri`, for this one?
@@ -317,28 +311,19 @@ impl Features {
 
     /// `prompts/get`.
     pub(crate) fn prompt(&self, params: &Members<'_>, cx: &RequestContext) -> Begun {
-        let begin = || {
-            let get = GetParams::read(params)?;
-            let entry = self.prompts.find(&get.name, &|item| self.may_use(cx.principal(), item))?;
-            ask_by_rounds(cx, "prompts/get", &|| (get.name.as_str().into(), get.arguments()), params)?;
-            Ok(entry.future(cx.clone(), get))
-        };
-        Begun { work: guarded(&begin, cx, None), tool: None }
+        self.begun(self.prompts.begin, params, cx)
     }
 
     /// `completion/complete`.
     pub(crate) fn complete(&self, params: &Members<'_>, cx: &RequestContext) -> Begun {
-        let begin = || {
-            let (blank, request) = read_completion(params)?;
-            if !self.is_blank(&blank, cx) {
-                return Err(Error::invalid_params(format!("no such blank to complete: {}", blank.words())));
-            }
-            Ok(self.completions.future(&blank, cx.clone(), request))
-        };
-        match begin() {
-            Ok(Some(future)) => Begun { work: Work::Handler(future), tool: None },
-            Ok(None) => Outcome::Completion(Completion::default()).into(),
-            Err(error) => Outcome::Error(error).into(),
+        self.begun(self.completions.begin, params, cx)
+    }
+
+    fn begun(&self, begin: Option<Begin>, params: &Members<'_>, cx: &RequestContext) -> Begun {
+        match begin {
+            Some(begin) => begin(self, params, cx),
+            // No method is known of what is not offered.
+            None => Outcome::Error(Error::new(METHOD_NOT_FOUND, "nothing of this kind is offered")).into(),
         }
     }
 
@@ -353,6 +338,48 @@ impl Features {
                 self.resources.has_variable(uri_template, variable) && may_use(Item::Template(uri_template))
             }
         }
+    }
+}
+
+/// How requests for a feature begin that a program may not have. It is set where something of the kind is added, and named
+/// nowhere else: a program that offers none has none of the code.
+pub(crate) type Begin = fn(&Features, &Members<'_>, &RequestContext) -> Begun;
+
+/// Begins a `resources/read`.
+pub(crate) fn read(features: &Features, params: &Members<'_>, cx: &RequestContext) -> Begun {
+    let begin = || {
+        let uri = resources::read_uri(params)?;
+        ask_by_rounds(cx, "resources/read", &|| (uri.as_str().into(), Box::default()), params)?;
+        let found = features.resources.find(&uri, &|item| features.may_use(cx.principal(), item));
+        Ok(found.map(|found| found.future(cx.clone())))
+    };
+    Begun { work: guarded(&begin, cx, None), tool: None }
+}
+
+/// Begins a `prompts/get`.
+pub(crate) fn get_prompt(features: &Features, params: &Members<'_>, cx: &RequestContext) -> Begun {
+    let begin = || {
+        let get = GetParams::read(params)?;
+        let entry = features.prompts.find(&get.name, &|item| features.may_use(cx.principal(), item))?;
+        ask_by_rounds(cx, "prompts/get", &|| (get.name.as_str().into(), get.arguments()), params)?;
+        Ok(entry.future(cx.clone(), get))
+    };
+    Begun { work: guarded(&begin, cx, None), tool: None }
+}
+
+/// Begins a `completion/complete`.
+pub(crate) fn complete(features: &Features, params: &Members<'_>, cx: &RequestContext) -> Begun {
+    let begin = || {
+        let (blank, request) = read_completion(params)?;
+        if !features.is_blank(&blank, cx) {
+            return Err(Error::invalid_params(format!("no such blank to complete: {}", blank.words())));
+        }
+        Ok(features.completions.future(&blank, cx.clone(), request))
+    };
+    match begin() {
+        Ok(Some(future)) => Begun { work: Work::Handler(future), tool: None },
+        Ok(None) => Outcome::Completion(Completion::default()).into(),
+        Err(error) => Outcome::Error(error).into(),
     }
 }
 

@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use crate::access::Item;
 use crate::context::RequestContext;
+use crate::features::{self, Begin};
 use crate::jsonrpc::{self, Error, read_string};
 use crate::listing::{self, Listed};
 use crate::mcp::compat::Outcome;
@@ -13,7 +14,7 @@ use crate::mcp::describe::Prompt;
 use crate::mcp::result::{CallError, Completion, PromptResult};
 use crate::members::{self, Members};
 use crate::revision::Revision;
-use crate::tools::CallFuture;
+use crate::tools::{self, CallFuture};
 use serde::de::DeserializeOwned;
 
 type Handler = Box<dyn Fn(RequestContext, serde_json::Value) -> Result<CallFuture, CallError>>;
@@ -23,6 +24,7 @@ type Completer = Box<dyn Fn(RequestContext, CompletionRequest) -> CallFuture>;
 #[derive(Default)]
 pub(crate) struct Prompts {
     pub(crate) entries: Vec<Entry>,
+    pub(crate) begin: Option<Begin>,
     fault: Option<String>,
 }
 
@@ -55,13 +57,13 @@ impl Prompts {
         let handler = Rc::new(handler);
         let handler: Handler = Box::new(move |cx, arguments| {
             let handler = handler.clone();
-            let arguments =
-                serde_json::from_value(arguments).map_err(|error| CallError::params(format!("arguments: {error}")))?;
+            let arguments = tools::read(arguments).map_err(|error| CallError::params(format!("arguments: {error}")))?;
             Ok(Box::pin(async move { handler(cx, arguments).await.map(|result| Outcome::Prompt(result.into())) }))
         });
         let mut text = Vec::new();
         jsonrpc::write_json(&mut text, &prompt.members());
         self.entries.push(Entry { prompt, handler, text });
+        self.begin = Some(features::get_prompt);
     }
 
     /// # Errors
@@ -148,6 +150,7 @@ pub struct CompletionRequest {
 #[derive(Default)]
 pub(crate) struct Completions {
     entries: Vec<(Blank, Completer)>,
+    pub(crate) begin: Option<Begin>,
 }
 
 /// A blank: an argument of a prompt, or a variable of a template.
@@ -196,6 +199,7 @@ impl Completions {
             Box::pin(async move { handler(cx, request).await.map(|result| Outcome::Completion(result.into())) })
         });
         self.entries.push((blank, completer));
+        self.begin = Some(features::complete);
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -3,6 +3,7 @@
 //! A set of them is replaced as a whole ([`Handle::replace_tools`](crate::Handle::replace_tools)): a call that runs
 //! holds its handler, never the set it came from.
 
+use std::any::Any;
 use std::borrow::Cow;
 use std::future::Future;
 use std::rc::Rc;
@@ -125,7 +126,7 @@ impl Toolset {
         let handler = Rc::new(handler);
         let handler: Handler = Box::new(move |cx, arguments, output| {
             let handler = handler.clone();
-            let arguments = serde_json::from_value(arguments).map_err(unfit)?;
+            let arguments = read(arguments).map_err(unfit)?;
             // The handler itself is called by the first poll, which is guarded against panics.
             Ok(Box::pin(async move { finished(handler(cx, arguments).await.map(Into::into), output) }))
         });
@@ -230,6 +231,14 @@ fn finished(result: Result<CallResult, CallError>, schema: Option<Rc<Schema>>) -
         fits.map_err(|fault| CallError::broken(format!("the tool's result does not fit its output schema: {fault}")))?;
     }
     Ok(Outcome::Tool(result))
+}
+
+/// The arguments as the handler's type. One that takes them as they are gets them as they are.
+pub(crate) fn read<A: DeserializeOwned + 'static>(arguments: Value) -> Result<A, serde_json::Error> {
+    let mut arguments = Some(arguments);
+    let any: &mut dyn Any = &mut arguments;
+    let as_it_is = any.downcast_mut::<Option<A>>().and_then(Option::take);
+    as_it_is.map_or_else(|| serde_json::from_value(arguments.unwrap_or_default()), Ok)
 }
 
 fn unfit(error: serde_json::Error) -> CallError {

@@ -314,11 +314,8 @@ impl Query {
                 return None;
             }
         }
-        for (name, value) in self.names.iter().zip(values) {
-            if let Some(value) = value {
-                found.push((name.clone(), value));
-            }
-        }
+        let named = self.names.iter().zip(values).filter_map(|(name, value)| Some((name.clone(), value?)));
+        found.extend(named);
         Some(())
     }
 }
