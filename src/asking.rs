@@ -9,13 +9,13 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::context::Services;
-use crate::jsonrpc::{Error, read_string};
+use crate::jsonrpc::{self, Error, read_string};
 use crate::mcp::compat::Outcome;
+use crate::mcp::object;
 use crate::mcp::peer::Principal;
 use crate::members::Members;
 use crate::questions::Questions;
@@ -50,7 +50,6 @@ struct About {
 }
 
 /// What is sealed in a request state.
-#[derive(Serialize)]
 struct State {
     round: usize,
     answers: BTreeMap<String, String>,
@@ -58,7 +57,8 @@ struct State {
 
 impl State {
     fn read(text: &[u8]) -> Option<State> {
-        let members: Members<'_> = serde_json::from_slice(text).ok()?;
+        // From text, as all else: reading JSON from bytes would be 8 KB of its own.
+        let members: Members<'_> = serde_json::from_str(std::str::from_utf8(text).ok()?).ok()?;
         let mut state = State { round: members.get("round")?.get().parse().ok()?, answers: BTreeMap::new() };
         for (key, answer) in members.object("answers").ok()?.unwrap_or_default().iter() {
             state.answers.insert(key.to_owned(), read_string(answer)?.into_owned());
@@ -91,7 +91,7 @@ impl Rounds {
         if let Some(sealed) = params.text("requestState")? {
             let state = rounds.about.open(services, principal, &sealed).ok_or_else(|| {
                 Error::invalid_params("Invalid or expired requestState; send the request again without it")
-                    .with_data(json!({ "reason": "invalid_request_state" }))
+                    .with_data(object("reason", "invalid_request_state".into()).into())
             })?;
             (rounds.round, rounds.answers, rounds.is_retry) = (state.round, state.answers, true);
         }
@@ -153,20 +153,25 @@ impl About {
     }
 
     /// What a state is bound to, for sealing and for opening alike.
-    fn bound<T>(&self, principal: &Principal, with: impl FnOnce(&[&[u8]]) -> T) -> T {
-        with(&[principal.binding().as_bytes(), self.method.as_bytes(), self.target.as_bytes(), &self.digest()])
+    fn bound<'a>(&'a self, owner: &'a str, digest: &'a [u8; 32]) -> [&'a [u8]; 4] {
+        [owner.as_bytes(), self.method.as_bytes(), self.target.as_bytes(), digest]
     }
 
     fn seal(&self, services: &Services, principal: &Principal, state: &State) -> String {
-        let mut text = Vec::new();
-        crate::jsonrpc::write_json(&mut text, state);
+        let mut text = b"{\"answers\":".to_vec();
+        jsonrpc::write_json(&mut text, &state.answers);
+        text.extend_from_slice(b",\"round\":");
+        jsonrpc::write_integer(&mut text, state.round as i64);
+        text.push(b'}');
+        let (owner, digest) = (principal.binding(), self.digest());
         let expires = services.clock.wall_seconds().saturating_add(services.common.limits.state_wait.as_secs());
-        self.bound(principal, |bound| services.seal.seal(PURPOSE, bound, expires, &text, services.nonce()))
+        services.seal.seal(PURPOSE, &self.bound(&owner, &digest), expires, &text, services.nonce())
     }
 
     fn open(&self, services: &Services, principal: &Principal, sealed: &str) -> Option<State> {
+        let (owner, digest) = (principal.binding(), self.digest());
         let now = services.clock.wall_seconds();
-        let text = self.bound(principal, |bound| services.seal.open(PURPOSE, bound, now, sealed))?;
+        let text = services.seal.open(PURPOSE, &self.bound(&owner, &digest), now, sealed)?;
         State::read(&text)
     }
 }

@@ -6,14 +6,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::access::{Access, Credentials, Item};
 use crate::asking::{Asking, Rounds};
 use crate::call::{self, Work};
 use crate::context::RequestContext;
 use crate::counters::count;
-use crate::jsonrpc::{self, Error, HEADER_MISMATCH};
+use crate::jsonrpc::{self, Error, HEADER_MISMATCH, METHOD_NOT_FOUND};
 use crate::listing::{self, Listed, Page};
 use crate::mcp::capability::ClientCapability;
 use crate::mcp::compat::{Outcome, Writer};
@@ -109,27 +109,35 @@ impl Features {
         Ok(())
     }
 
-    /// The server's capabilities (F-12, F-21).
-    pub(crate) fn capabilities(&self) -> Value {
-        let mut capabilities = Map::new();
-        let mut offer = |is_there: bool, name: &str, settings: Value| {
+    /// Appends the server's capabilities (F-12, F-21).
+    fn write_capabilities(&self, out: &mut Vec<u8>) {
+        let mut extensions = b"\"extensions\":".to_vec();
+        jsonrpc::write_json(&mut extensions, &self.extensions);
+        let offers: [(bool, &[u8]); 6] = [
+            (self.has_completions(), b"\"completions\":{}"),
+            (!self.extensions.is_empty(), &extensions),
+            (!self.is_silent, b"\"logging\":{}"),
+            (self.has_prompts(), b"\"prompts\":{\"listChanged\":true}"),
+            (self.has_resources(), b"\"resources\":{\"listChanged\":true,\"subscribe\":true}"),
+            (self.has_tools(), b"\"tools\":{\"listChanged\":true}"),
+        ];
+        let mut next = b'{';
+        for (is_there, offer) in offers {
             if is_there {
-                capabilities.insert(name.to_owned(), settings);
+                out.push(std::mem::replace(&mut next, b','));
+                out.extend_from_slice(offer);
             }
-        };
-        offer(!self.is_silent, "logging", json!({}));
-        offer(self.has_tools(), "tools", json!({ "listChanged": true }));
-        offer(self.has_resources(), "resources", json!({ "subscribe": true, "listChanged": true }));
-        offer(self.has_prompts(), "prompts", json!({ "listChanged": true }));
-        offer(self.has_completions(), "completions", json!({}));
-        offer(!self.extensions.is_empty(), "extensions", self.extensions.clone().into());
-        capabilities.into()
+        }
+        if next == b'{' {
+            out.push(b'{');
+        }
+        out.push(b'}');
     }
 
     /// Appends the members of an `InitializeResult` behind its version (F-11, F-12), and its closing brace.
     pub(crate) fn introduce(&self, out: &mut Vec<u8>, server_info: &[u8]) {
         out.extend_from_slice(b"\"capabilities\":");
-        jsonrpc::write_json(out, &self.capabilities());
+        self.write_capabilities(out);
         if let Some(instructions) = &self.instructions {
             out.extend_from_slice(b",\"instructions\":");
             jsonrpc::write_string(out, instructions);
@@ -205,8 +213,8 @@ impl Features {
 
     /// May `principal` hear of a change of `uri`? Not if it is there for others only (F-154).
     pub(crate) fn may_hear(&self, principal: &Principal, uri: &str) -> bool {
-        self.resources.find(uri, |item| self.may_use(principal, item)).is_ok()
-            || self.resources.find(uri, |_| true).is_err()
+        self.resources.find(uri, &|item| self.may_use(principal, item)).is_ok()
+            || self.resources.find(uri, &|_| true).is_err()
     }
 
     /// The result of `server/discover` (F-20).
@@ -214,7 +222,7 @@ impl Features {
         let mut text = Vec::with_capacity(512);
         let mut writer = Writer::new(&mut text, cx.envelope(), "complete");
         writer.json("supportedVersions", &Revision::STATELESS.map(Revision::as_str));
-        writer.json("capabilities", &self.capabilities());
+        self.write_capabilities(writer.member("capabilities"));
         if let Some(instructions) = &self.instructions {
             writer.json("instructions", instructions);
         }
@@ -250,8 +258,7 @@ impl Features {
                 cache: self.cache,
             };
             let writer = Writer::new(&mut text, cx.envelope(), "complete");
-            let may_use = |item: Item<'_>| self.may_use(principal, item);
-            page.write(writer, entries, may_use, |key| {
+            page.write(writer, entries, &|item| self.may_use(principal, item), &|key| {
                 services.seal.seal("cursor", &bound, 0, key.as_bytes(), services.nonce())
             })?;
             Ok(Outcome::Written(text))
@@ -263,8 +270,8 @@ impl Features {
     pub(crate) fn call(&self, params: &Members<'_>, mirrored: Mirrored<'_>, cx: &RequestContext) -> Begun {
         let tools = self.tools();
         let found = CallParams::read(params).and_then(|call| {
-            let may_use = |item: Item<'_>| self.may_use(cx.principal(), item);
-            tools.find(&call.name, may_use).map(|entry| (call, entry))
+            let entry = tools.find(&call.name, &|item| self.may_use(cx.principal(), item))?;
+            Ok((call, entry))
         });
         let (call, entry) = match found {
             Ok(found) => found,
@@ -282,28 +289,15 @@ impl Features {
             if let Some(missing) = missing(&tool.needs, cx) {
                 return Ok(Err(CallError::missing(missing)));
             }
-            self.ask_by_rounds(cx, "tools/call", || (entry.name.clone(), call.arguments().into()), params)?;
+            ask_by_rounds(cx, "tools/call", &|| (entry.name.clone(), call.arguments().into()), params)?;
             Ok(entry.future(cx.clone(), arguments))
         };
-        // An embedder's `Deserialize` may panic like his handler may.
-        let work = match catch_unwind(AssertUnwindSafe(begin)) {
-            Ok(Ok(Ok(future))) => Work::Handler(future),
-            Ok(Ok(Err(error))) => Work::Ready(call::tool_failed(error, cx)),
-            Ok(Err(error)) => Work::Ready(Outcome::Error(error)),
-            Err(_) => Work::Ready(Outcome::Error(call::panicked(cx, &entry.name))),
-        };
-        Begun { work, tool: Some(about) }
+        Begun { work: guarded(&begin, cx, Some(&entry.name)), tool: Some(about) }
     }
 
     /// `resources/read`.
     pub(crate) fn read(&self, params: &Members<'_>, cx: &RequestContext) -> Begun {
-        let begin = || {
-            let uri = resources::read_uri(params)?;
-            self.ask_by_rounds(cx, "resources/read", || (uri.as_str().into(), Box::default()), params)?;
-            let found = self.resources.find(&uri, |item| self.may_use(cx.principal(), item));
-            Ok(found.map(|found| found.future(cx.clone())))
-        };
-        guarded(begin, cx)
+        self.begun(self.resources.begin, params, cx)
     }
 
     /// Is there something to read at `uri`, for this one?
@@ -311,35 +305,25 @@ impl Features {
     /// # Errors
     /// Why not.
     pub(crate) fn is_readable(&self, uri: &str, cx: &RequestContext) -> Result<(), Error> {
-        let found = self.resources.find(uri, |item| self.may_use(cx.principal(), item));
+        let found = self.resources.find(uri, &|item| self.may_use(cx.principal(), item));
         found.map(drop).map_err(|error| error.of_request(cx.peer().revision))
     }
 
     /// `prompts/get`.
     pub(crate) fn prompt(&self, params: &Members<'_>, cx: &RequestContext) -> Begun {
-        let begin = || {
-            let get = GetParams::read(params)?;
-            let entry = self.prompts.find(&get.name, |item| self.may_use(cx.principal(), item))?;
-            let about = || (get.name.as_str().into(), json!(get.arguments()).to_string().into());
-            self.ask_by_rounds(cx, "prompts/get", about, params)?;
-            Ok(entry.future(cx.clone(), get))
-        };
-        guarded(begin, cx)
+        self.begun(self.prompts.begin, params, cx)
     }
 
     /// `completion/complete`.
     pub(crate) fn complete(&self, params: &Members<'_>, cx: &RequestContext) -> Begun {
-        let begin = || {
-            let (blank, request) = read_completion(params)?;
-            if !self.is_blank(&blank, cx) {
-                return Err(Error::invalid_params(format!("no such blank to complete: {}", blank.words())));
-            }
-            Ok(self.completions.future(&blank, cx.clone(), request))
-        };
-        match begin() {
-            Ok(Some(future)) => Begun { work: Work::Handler(future), tool: None },
-            Ok(None) => Outcome::Completion(Completion::default()).into(),
-            Err(error) => Outcome::Error(error).into(),
+        self.begun(self.completions.begin, params, cx)
+    }
+
+    fn begun(&self, begin: Option<Begin>, params: &Members<'_>, cx: &RequestContext) -> Begun {
+        match begin {
+            Some(begin) => begin(self, params, cx),
+            // No method is known of what is not offered.
+            None => Outcome::Error(Error::new(METHOD_NOT_FOUND, "nothing of this kind is offered")).into(),
         }
     }
 
@@ -347,7 +331,7 @@ impl Features {
         let may_use = |item: Item<'_>| self.may_use(cx.principal(), item);
         match blank {
             Blank::Prompt { prompt, argument } => {
-                let entry = self.prompts.find(prompt, may_use).ok();
+                let entry = self.prompts.find(prompt, &may_use).ok();
                 entry.is_some_and(|entry| entry.prompt.arguments.iter().any(|known| known.name() == argument))
             }
             Blank::Template { uri_template, variable } => {
@@ -355,32 +339,76 @@ impl Features {
             }
         }
     }
+}
 
-    /// Where every request stands alone, questions are asked in rounds; `about` is its target and its arguments.
-    fn ask_by_rounds(
-        &self,
-        cx: &RequestContext,
-        method: &'static str,
-        about: impl FnOnce() -> (Rc<str>, Box<str>),
-        params: &Members<'_>,
-    ) -> Result<(), Error> {
-        if cx.peer().revision.is_stateless() {
-            let rounds = Rounds::read(cx.services(), cx.principal(), method, about(), params)?;
-            cx.asks_by(Asking::Rounds(Box::new(rounds)));
+/// How requests for a feature begin that a program may not have. It is set where something of the kind is added, and named
+/// nowhere else: a program that offers none has none of the code.
+pub(crate) type Begin = fn(&Features, &Members<'_>, &RequestContext) -> Begun;
+
+/// Begins a `resources/read`.
+pub(crate) fn read(features: &Features, params: &Members<'_>, cx: &RequestContext) -> Begun {
+    let begin = || {
+        let uri = resources::read_uri(params)?;
+        ask_by_rounds(cx, "resources/read", &|| (uri.as_str().into(), Box::default()), params)?;
+        let found = features.resources.find(&uri, &|item| features.may_use(cx.principal(), item));
+        Ok(found.map(|found| found.future(cx.clone())))
+    };
+    Begun { work: guarded(&begin, cx, None), tool: None }
+}
+
+/// Begins a `prompts/get`.
+pub(crate) fn get_prompt(features: &Features, params: &Members<'_>, cx: &RequestContext) -> Begun {
+    let begin = || {
+        let get = GetParams::read(params)?;
+        let entry = features.prompts.find(&get.name, &|item| features.may_use(cx.principal(), item))?;
+        ask_by_rounds(cx, "prompts/get", &|| (get.name.as_str().into(), get.arguments()), params)?;
+        Ok(entry.future(cx.clone(), get))
+    };
+    Begun { work: guarded(&begin, cx, None), tool: None }
+}
+
+/// Begins a `completion/complete`.
+pub(crate) fn complete(features: &Features, params: &Members<'_>, cx: &RequestContext) -> Begun {
+    let begin = || {
+        let (blank, request) = read_completion(params)?;
+        if !features.is_blank(&blank, cx) {
+            return Err(Error::invalid_params(format!("no such blank to complete: {}", blank.words())));
         }
-        Ok(())
+        Ok(features.completions.future(&blank, cx.clone(), request))
+    };
+    match begin() {
+        Ok(Some(future)) => Begun { work: Work::Handler(future), tool: None },
+        Ok(None) => Outcome::Completion(Completion::default()).into(),
+        Err(error) => Outcome::Error(error).into(),
     }
 }
 
-/// The work of a request that is no tool's. An embedder's `Deserialize` may panic like his handler may.
-fn guarded(begin: impl FnOnce() -> Result<Result<CallFuture, CallError>, Error>, cx: &RequestContext) -> Begun {
-    let work = match catch_unwind(AssertUnwindSafe(begin)) {
+/// Where every request stands alone, questions are asked in rounds; `about` is its target and its arguments.
+fn ask_by_rounds(
+    cx: &RequestContext,
+    method: &'static str,
+    about: &dyn Fn() -> (Rc<str>, Box<str>),
+    params: &Members<'_>,
+) -> Result<(), Error> {
+    if cx.peer().revision.is_stateless() {
+        let rounds = Rounds::read(cx.services(), cx.principal(), method, about(), params)?;
+        cx.asks_by(Asking::Rounds(Box::new(rounds)));
+    }
+    Ok(())
+}
+
+/// The handler's future; or why there is none, to who called or to the one who made the request.
+type Beginning = Result<Result<CallFuture, CallError>, Error>;
+
+/// The work of a request, of a tool's call if there is one. An embedder's `Deserialize` may panic like his handler may.
+fn guarded(begin: &dyn Fn() -> Beginning, cx: &RequestContext, tool: Option<&str>) -> Work {
+    match catch_unwind(AssertUnwindSafe(begin)) {
         Ok(Ok(Ok(future))) => Work::Handler(future),
+        Ok(Ok(Err(error))) if tool.is_some() => Work::Ready(call::tool_failed(error, cx)),
         Ok(Ok(Err(error))) => Work::Ready(Outcome::Error(error.of_request(cx.peer().revision))),
         Ok(Err(error)) => Work::Ready(Outcome::Error(error)),
-        Err(_) => Work::Ready(Outcome::Error(call::panicked(cx, ""))),
-    };
-    Begun { work, tool: None }
+        Err(_) => Work::Ready(Outcome::Error(call::panicked(cx, tool.unwrap_or_default()))),
+    }
 }
 
 /// What a tool cannot do without and its client cannot do.

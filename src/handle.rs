@@ -1,13 +1,13 @@
 //! What other threads can ask of a running server.
 
+use std::collections::VecDeque;
 use std::fmt;
+use std::future::poll_fn;
 use std::io;
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::thread::ThreadId;
 use std::time::Duration;
-
-use async_channel::{Receiver, Sender};
 
 use crate::features::BuildError;
 use crate::process;
@@ -42,12 +42,23 @@ pub struct Handle(Arc<Wire>);
 
 #[derive(Debug)]
 struct Wire {
-    commands: Sender<Command>,
-    receiver: Receiver<Command>,
+    commands: Mutex<Commands>,
     loop_is: Mutex<Loop>,
     changes: Mutex<Changes>,
     /// Tokens that are to be let in instead of those before.
     tokens: Mutex<Option<Tokens>>,
+}
+
+/// What waits for the server, and who is woken by more of it. No channel: each type in one is 5 KB of program.
+#[derive(Debug, Default)]
+struct Commands {
+    waiting: VecDeque<Command>,
+    server: Option<Waker>,
+}
+
+/// Nothing that is behind these locks is left half done by a panic.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Where the server is that answers.
@@ -63,8 +74,65 @@ pub(crate) enum Command {
     Shutdown(Duration),
     /// There is something in the changes.
     Changed,
-    Tools(Box<dyn FnOnce() -> Toolset + Send>, Sender<Result<(), BuildError>>),
-    Show(View, Box<dyn FnOnce(String) + Send>),
+    Tools(Box<dyn FnOnce() -> Toolset + Send>, Reply),
+    Show(View, Reply),
+}
+
+/// What is answered: a text if one was asked for, or what is wrong with the tools.
+type Answer = Result<String, BuildError>;
+
+/// A question's way back. Dropped without an answer, it says that there will be none.
+pub(crate) struct Reply(Arc<Asked>);
+
+/// A question that waits for its answer.
+#[derive(Default)]
+struct Asked {
+    state: Mutex<Answering>,
+    settled: Condvar,
+}
+
+#[derive(Default)]
+struct Answering {
+    answer: Option<Answer>,
+    is_over: bool,
+    waker: Option<Waker>,
+}
+
+impl Reply {
+    pub(crate) fn give(self, answer: Answer) {
+        // Whoever asked may have stopped waiting. If not, the drop of this wakes him.
+        locked(&self.0.state).answer = Some(answer);
+    }
+}
+
+impl Drop for Reply {
+    fn drop(&mut self) {
+        let mut state = locked(&self.0.state);
+        state.is_over = true;
+        let waker = state.waker.take();
+        drop(state);
+        self.0.settled.notify_one();
+        waker.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl Asked {
+    fn poll(&self, cx: &Context<'_>) -> Poll<Result<Answer, AskError>> {
+        let mut state = locked(&self.state);
+        if state.is_over {
+            return Poll::Ready(state.answer.take().ok_or(AskError::NotServing));
+        }
+        state.waker = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// For threads that cannot await.
+    fn wait(&self, time: Duration) -> Result<Answer, AskError> {
+        let waiting = self.settled.wait_timeout_while(locked(&self.state), time, |state| !state.is_over);
+        let (mut state, _) = waiting.unwrap_or_else(PoisonError::into_inner);
+        let none = if state.is_over { AskError::NotServing } else { AskError::TimedOut(time) };
+        state.answer.take().ok_or(none)
+    }
 }
 
 impl fmt::Debug for Command {
@@ -125,9 +193,8 @@ const WAITING_MAX: usize = 64;
 impl Handle {
     /// A handle for a server that is yet to be built.
     pub fn new() -> Handle {
-        let (commands, receiver) = async_channel::bounded(WAITING_MAX);
-        let (loop_is, changes, tokens) = (Mutex::new(Loop::NotYet), Mutex::default(), Mutex::default());
-        Handle(Arc::new(Wire { commands, receiver, loop_is, changes, tokens }))
+        let (commands, loop_is) = (Mutex::default(), Mutex::new(Loop::NotYet));
+        Handle(Arc::new(Wire { commands, loop_is, changes: Mutex::default(), tokens: Mutex::default() }))
     }
 
     /// Stops the server: listeners close at once, running calls get `grace` to finish, streams are ended.
@@ -161,7 +228,7 @@ impl Handle {
         if self.is_in_a_fork() {
             return;
         }
-        let mut changes = self.0.changes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut changes = locked(&self.0.changes);
         let was_empty = changes.is_empty();
         note(&mut changes);
         drop(changes);
@@ -172,20 +239,20 @@ impl Handle {
 
     /// What has changed since this was last asked.
     pub(crate) fn take_changes(&self) -> Changes {
-        std::mem::take(&mut *self.0.changes.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *locked(&self.0.changes))
     }
 
     /// Replaces the tokens. Sessions, listeners and calls of those that are gone end.
     pub fn set_tokens(&self, tokens: Tokens) {
         self.changed(|changes| {
             changes.access = true;
-            *self.0.tokens.lock().unwrap_or_else(PoisonError::into_inner) = Some(tokens);
+            *locked(&self.0.tokens) = Some(tokens);
         });
     }
 
     /// The tokens that were set last, if the server has not seen them yet.
     pub(crate) fn take_tokens(&self) -> Option<Tokens> {
-        self.0.tokens.lock().unwrap_or_else(PoisonError::into_inner).take()
+        locked(&self.0.tokens).take()
     }
 
     /// Says that the server's [`Access`](crate::Access) would answer otherwise than before. Sessions, listeners and calls
@@ -229,10 +296,8 @@ impl Handle {
     /// # Errors
     /// The first fault of all descriptions, in words; that `make` panicked; any [`AskError`].
     pub async fn replace_tools(&self, make: impl FnOnce() -> Toolset + Send + 'static) -> Result<(), BuildError> {
-        let unasked = |error: AskError| BuildError(error.to_string());
-        let (answer, wait) = async_channel::bounded(1);
-        self.question(Command::Tools(Box::new(make), answer)).map_err(unasked)?;
-        wait.recv().await.unwrap_or_else(|_| Err(unasked(AskError::NotServing)))
+        let asked = self.question(|reply| Command::Tools(Box::new(make), reply));
+        answer(asked).await.unwrap_or_else(|unasked| Err(BuildError(unasked.to_string()))).map(drop)
     }
 
     /// What `/debug/sessions` shows, as JSON. Asked before the server has begun, this waits until it has.
@@ -278,9 +343,8 @@ impl Handle {
     }
 
     async fn shown(&self, view: View) -> Result<String, AskError> {
-        let (answer, wait) = async_channel::bounded(1);
-        self.question(Command::Show(view, Box::new(move |text| drop(answer.try_send(text)))))?;
-        wait.recv().await.map_err(|_| AskError::NotServing)
+        // What is shown has no faults.
+        answer(self.question(|reply| Command::Show(view, reply))).await.map(Result::unwrap_or_default)
     }
 
     /// [`Handle::sessions`] for threads that cannot await, within `time`. On the server's own thread, which would
@@ -293,26 +357,37 @@ impl Handle {
         if matches!(*self.loop_is(), Loop::On(thread) if thread == std::thread::current().id()) {
             return Err(AskError::OwnThread);
         }
-        let (answer, wait) = mpsc::sync_channel(1);
-        self.question(Command::Show(View::Sessions, Box::new(move |text| drop(answer.try_send(text)))))?;
-        wait.recv_timeout(time).map_err(|error| match error {
-            RecvTimeoutError::Timeout => AskError::TimedOut(time),
-            RecvTimeoutError::Disconnected => AskError::NotServing,
-        })
+        let asked = self.question(|reply| Command::Show(View::Sessions, reply))?;
+        asked.wait(time).map(Result::unwrap_or_default)
     }
 
     /// Puts a question where the server finds it. What it finds at its end is dropped, which whoever waits notices.
-    fn question(&self, question: Command) -> Result<(), AskError> {
+    fn question(&self, question: impl FnOnce(Reply) -> Command) -> Result<Arc<Asked>, AskError> {
         process::check()?;
+        let asked = Arc::new(Asked::default());
+        let question = question(Reply(asked.clone()));
         let loop_is = self.loop_is();
         if matches!(*loop_is, Loop::Over) {
             return Err(AskError::NotServing);
         }
-        self.0.commands.try_send(question).map_err(|_| AskError::Busy)
+        if self.put(question) { Ok(asked) } else { Err(AskError::Busy) }
+    }
+
+    /// Puts a command where the server finds it; false if too many wait there.
+    fn put(&self, command: Command) -> bool {
+        let mut commands = locked(&self.0.commands);
+        if commands.waiting.len() >= WAITING_MAX {
+            return false;
+        }
+        commands.waiting.push_back(command);
+        let server = commands.server.take();
+        drop(commands);
+        server.into_iter().for_each(Waker::wake);
+        true
     }
 
     fn loop_is(&self) -> MutexGuard<'_, Loop> {
-        self.0.loop_is.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.0.loop_is)
     }
 
     /// Begins to answer, on this thread, until what comes back is dropped.
@@ -334,18 +409,32 @@ impl Handle {
         forked.is_err()
     }
 
-    pub(crate) fn commands(&self) -> Receiver<Command> {
-        self.0.receiver.clone()
+    /// What the server is told next.
+    pub(crate) fn poll_command(&self, cx: &Context<'_>) -> Poll<Command> {
+        let mut commands = locked(&self.0.commands);
+        match commands.waiting.pop_front() {
+            Some(command) => Poll::Ready(command),
+            None => {
+                // Asked on every turn of the loop, mostly with the waker that is there.
+                commands.server.get_or_insert_with(|| cx.waker().clone()).clone_from(cx.waker());
+                Poll::Pending
+            }
+        }
     }
 
     fn ask(&self, command: Command) {
         if self.is_in_a_fork() {
             return;
         }
-        if self.0.commands.try_send(command).is_err() {
+        if !self.put(command) {
             log::warn!(target: "portcullis", "{WAITING_MAX} commands wait for the server already; one was dropped");
         }
     }
+}
+
+async fn answer(asked: Result<Arc<Asked>, AskError>) -> Result<Answer, AskError> {
+    let asked = asked?;
+    poll_fn(|cx| asked.poll(cx)).await
 }
 
 /// A server that answers.
@@ -356,7 +445,8 @@ impl Drop for Attendance {
         // Under the lock: a question is put before this, and dropped here, or refused.
         let mut loop_is = self.0.loop_is();
         *loop_is = Loop::Over;
-        while self.0.0.receiver.try_recv().is_ok() {}
+        let left = std::mem::take(&mut *locked(&self.0.0.commands));
+        drop(left); // behind the lock on them: an answer's end may wake somebody who asks anew
     }
 }
 

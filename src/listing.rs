@@ -4,7 +4,7 @@
 use serde_json::Map;
 
 use crate::access::Item;
-use crate::jsonrpc::{Error, write_json};
+use crate::jsonrpc::{Error, prefix, write_json};
 use crate::mcp::compat::Writer;
 use crate::mcp::describe::Cache;
 use crate::members::Members;
@@ -34,6 +34,11 @@ pub(crate) fn bad_cursor() -> Error {
     Error::invalid_params("cursor: not one of ours for this list; list again without it")
 }
 
+/// The error for a name that nothing in the list has, or nothing that this one may use.
+pub(crate) fn unknown(what: &str, name: &str) -> Error {
+    Error::invalid_params(format!("unknown {what} {:?}; {what}s/list names all there are", prefix(name, 128)))
+}
+
 /// How a list is cut and shown.
 pub(crate) struct Page<'a> {
     /// The list's member in the result.
@@ -51,8 +56,8 @@ impl Page<'_> {
         &self,
         mut writer: Writer<'_>,
         mut entries: &mut dyn Iterator<Item = &dyn Listed>,
-        may_use: impl Fn(Item<'_>) -> bool,
-        seal: impl FnOnce(&str) -> String,
+        may_use: &dyn Fn(Item<'_>) -> bool,
+        seal: &dyn Fn(&str) -> String,
     ) -> Result<(), Error> {
         if let Some(after) = self.after
             && !(&mut entries).any(|entry| entry.key() == after)

@@ -11,3 +11,18 @@ pub(crate) mod peer;
 pub(crate) mod result;
 pub(crate) mod sample;
 pub(crate) mod uri_template;
+
+use serde_json::{Map, Value};
+
+/// Adds a member; out of line, because what `insert` is made of is larger than what calls it.
+#[inline(never)]
+pub(crate) fn put(members: &mut Map<String, Value>, key: &str, value: Value) {
+    members.insert(key.to_owned(), value);
+}
+
+/// An object of one member.
+pub(crate) fn object(key: &str, value: Value) -> Map<String, Value> {
+    let mut members = Map::new();
+    put(&mut members, key, value);
+    members
+}

@@ -53,35 +53,37 @@ pub(crate) fn same_string(header: &str, body: &str) -> Result<bool, &'static str
 /// # Errors
 /// A sentence for the client's author: which header, what is wrong, what to send.
 pub(crate) fn check_param(token: &str, header: Option<&str>, expected: Expected<'_>) -> Result<(), String> {
-    let refused = |why: &str| Err(format!("Mcp-Param-{token}: {why}"));
+    same_param(header, expected).map_err(|why| format!("Mcp-Param-{token}: {why}"))
+}
+
+fn same_param(header: Option<&str>, expected: Expected<'_>) -> Result<(), &'static str> {
     let value = match (header, expected) {
         (None, Expected::Absent) => return Ok(()),
         (Some(_), Expected::Absent) => {
-            return refused("the header is there and the argument is not; leave the header away or send the argument");
+            return Err("the header is there and the argument is not; leave the header away or send the argument");
         }
-        (None, _) => return refused("the header is missing; expected the value of the argument in it"),
-        (Some(header), _) => match decoded(header) {
-            Ok(value) => value,
-            Err(why) => return refused(why),
-        },
+        (None, _) => return Err("the header is missing; expected the value of the argument in it"),
+        (Some(header), _) => decoded(header)?,
     };
     match expected {
         Expected::Absent => Ok(()),
         Expected::String(body) if value == body => Ok(()),
-        Expected::String(_) => refused("header and argument differ; expected the same text in both"),
+        Expected::String(_) => Err("header and argument differ; expected the same text in both"),
         Expected::Boolean(body) if value == if body { "true" } else { "false" } => Ok(()),
-        Expected::Boolean(true) => refused("header and argument differ; expected true"),
-        Expected::Boolean(false) => refused("header and argument differ; expected false"),
+        Expected::Boolean(true) => Err("header and argument differ; expected true"),
+        Expected::Boolean(false) => Err("header and argument differ; expected false"),
         Expected::Integer(body) => {
             let Some(in_body) = Integer::of(body) else {
-                return refused("the argument is no integer within 64 digits; expected one in the body");
+                return Err("the argument is no integer within 64 digits; expected one in the body");
             };
             match Integer::of(&value) {
                 // An exponent in the body is JSON's; in a header nobody else would read it.
-                Some(_) if value.contains(['e', 'E']) => refused("expected a decimal integer without an exponent"),
-                None => refused("expected a decimal integer such as 42"),
+                Some(_) if value.bytes().any(|byte| matches!(byte, b'e' | b'E')) => {
+                    Err("expected a decimal integer without an exponent")
+                }
+                None => Err("expected a decimal integer such as 42"),
                 Some(in_header) if in_header == in_body => Ok(()),
-                Some(_) => refused("header and argument differ; expected the same number in both"),
+                Some(_) => Err("header and argument differ; expected the same number in both"),
             }
         }
     }

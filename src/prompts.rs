@@ -6,14 +6,15 @@ use std::rc::Rc;
 
 use crate::access::Item;
 use crate::context::RequestContext;
+use crate::features::{self, Begin};
 use crate::jsonrpc::{self, Error, read_string};
-use crate::listing::Listed;
+use crate::listing::{self, Listed};
 use crate::mcp::compat::Outcome;
 use crate::mcp::describe::Prompt;
 use crate::mcp::result::{CallError, Completion, PromptResult};
 use crate::members::{self, Members};
 use crate::revision::Revision;
-use crate::tools::CallFuture;
+use crate::tools::{self, CallFuture};
 use serde::de::DeserializeOwned;
 
 type Handler = Box<dyn Fn(RequestContext, serde_json::Value) -> Result<CallFuture, CallError>>;
@@ -23,6 +24,7 @@ type Completer = Box<dyn Fn(RequestContext, CompletionRequest) -> CallFuture>;
 #[derive(Default)]
 pub(crate) struct Prompts {
     pub(crate) entries: Vec<Entry>,
+    pub(crate) begin: Option<Begin>,
     fault: Option<String>,
 }
 
@@ -55,13 +57,13 @@ impl Prompts {
         let handler = Rc::new(handler);
         let handler: Handler = Box::new(move |cx, arguments| {
             let handler = handler.clone();
-            let arguments =
-                serde_json::from_value(arguments).map_err(|error| CallError::params(format!("arguments: {error}")))?;
+            let arguments = tools::read(arguments).map_err(|error| CallError::params(format!("arguments: {error}")))?;
             Ok(Box::pin(async move { handler(cx, arguments).await.map(|result| Outcome::Prompt(result.into())) }))
         });
         let mut text = Vec::new();
         jsonrpc::write_json(&mut text, &prompt.members());
         self.entries.push(Entry { prompt, handler, text });
+        self.begin = Some(features::get_prompt);
     }
 
     /// # Errors
@@ -71,18 +73,18 @@ impl Prompts {
     }
 
     /// The prompt with this name, if it is there and may be used.
-    pub(crate) fn find(&self, name: &str, may_use: impl Fn(Item<'_>) -> bool) -> Result<&Entry, Error> {
+    pub(crate) fn find(&self, name: &str, may_use: &dyn Fn(Item<'_>) -> bool) -> Result<&Entry, Error> {
         let entry = self.entries.iter().find(|entry| entry.prompt.about.name == name);
-        entry.filter(|entry| may_use(entry.item())).ok_or_else(|| {
-            let name = jsonrpc::prefix(name, 128);
-            Error::invalid_params(format!("unknown prompt {name:?}; prompts/list names all there are"))
-        })
+        entry.filter(|entry| may_use(entry.item())).ok_or_else(|| listing::unknown("prompt", name))
     }
 }
 
 impl GetParams {
-    pub(crate) fn arguments(&self) -> &BTreeMap<String, String> {
-        &self.arguments
+    /// The arguments as JSON.
+    pub(crate) fn arguments(&self) -> Box<str> {
+        let mut text = Vec::new();
+        jsonrpc::write_json(&mut text, &self.arguments);
+        String::from_utf8(text).unwrap_or_default().into()
     }
 
     pub(crate) fn read(params: &Members<'_>) -> Result<GetParams, Error> {
@@ -148,6 +150,7 @@ pub struct CompletionRequest {
 #[derive(Default)]
 pub(crate) struct Completions {
     entries: Vec<(Blank, Completer)>,
+    pub(crate) begin: Option<Begin>,
 }
 
 /// A blank: an argument of a prompt, or a variable of a template.
@@ -196,6 +199,7 @@ impl Completions {
             Box::pin(async move { handler(cx, request).await.map(|result| Outcome::Completion(result.into())) })
         });
         self.entries.push((blank, completer));
+        self.begin = Some(features::complete);
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use crate::access::Item;
 use crate::context::RequestContext;
+use crate::features::{self, Begin};
 use crate::jsonrpc::{self, Error};
 use crate::listing::Listed;
 use crate::mcp::compat::Outcome;
@@ -16,6 +17,7 @@ use crate::revision::Revision;
 use crate::tools::CallFuture;
 
 type Handler = Box<dyn Fn(RequestContext, ReadRequest) -> CallFuture>;
+type Find = for<'a> fn(&'a Resources, &str, &dyn Fn(Item<'_>) -> bool) -> Result<Found<'a>, CallError>;
 
 /// What is to be read: an address, and for a template the values of its variables.
 ///
@@ -49,6 +51,9 @@ impl ReadRequest {
 pub(crate) struct Resources {
     pub(crate) entries: Vec<Entry>,
     pub(crate) templates: Vec<TemplateEntry>,
+    pub(crate) begin: Option<Begin>,
+    /// Set like `begin`, for the same reason.
+    find: Option<Find>,
     fault: Option<String>,
 }
 
@@ -90,6 +95,7 @@ impl Resources {
         jsonrpc::write_json(&mut text, &resource.members());
         let handler = boxed(handler, resource.mime_type.clone(), resource.cache);
         self.entries.push(Entry { resource, handler, text });
+        self.are_there();
     }
 
     pub(crate) fn add_template<F, Fut, R>(&mut self, description: ResourceTemplate, handler: F)
@@ -114,6 +120,12 @@ impl Resources {
         jsonrpc::write_json(&mut text, &description.members());
         let handler = boxed(handler, description.mime_type.clone(), description.cache);
         self.templates.push(TemplateEntry { description, template, handler, text });
+        self.are_there();
+    }
+
+    fn are_there(&mut self) {
+        self.begin = Some(features::read);
+        self.find = Some(Resources::find_among);
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -127,7 +139,14 @@ impl Resources {
     }
 
     /// What answers a read of `uri`: the resource with that address, else the first template that it fits.
-    pub(crate) fn find(&self, uri: &str, may_use: impl Fn(Item<'_>) -> bool) -> Result<Found<'_>, CallError> {
+    pub(crate) fn find(&self, uri: &str, may_use: &dyn Fn(Item<'_>) -> bool) -> Result<Found<'_>, CallError> {
+        match self.find {
+            Some(find) => find(self, uri, may_use),
+            None => Err(CallError::not_found(uri)),
+        }
+    }
+
+    fn find_among(&self, uri: &str, may_use: &dyn Fn(Item<'_>) -> bool) -> Result<Found<'_>, CallError> {
         check_uri(uri).map_err(|fault| CallError::params(format!("uri: {fault}")))?;
         let fixed = self.entries.iter().find(|entry| entry.resource.uri == uri);
         if let Some(entry) = fixed.filter(|entry| may_use(entry.item())) {

@@ -151,8 +151,14 @@ impl Types {
 
     /// "integer or null".
     fn names(self) -> String {
-        let names: Vec<_> = Types::NAMES.into_iter().enumerate().filter(|(at, _)| self.0 & (1 << at) != 0).collect();
-        names.iter().map(|(_, name)| *name).collect::<Vec<_>>().join(" or ")
+        let mut names = String::new();
+        for (at, name) in Types::NAMES.iter().enumerate() {
+            if self.0 & (1 << at) != 0 {
+                names.push_str(if names.is_empty() { "" } else { " or " });
+                names.push_str(name);
+            }
+        }
+        names
     }
 }
 

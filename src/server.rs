@@ -3,18 +3,16 @@
 mod builder;
 
 use std::cell::RefCell;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use async_channel::Receiver;
 use smol::LocalExecutor;
-use smol::future::FutureExt;
 use smol::io::{AsyncRead, AsyncWrite};
 
 pub use self::builder::Builder;
@@ -24,10 +22,10 @@ use crate::context::Services;
 use crate::counters::Counters;
 use crate::events::Events;
 use crate::features::BuildError;
-use crate::handle::{Command, Handle};
+use crate::handle::{Attendance, Command, Handle};
 use crate::limits::Limits;
 use crate::mcp::peer::Principal;
-use crate::net::lines::{self, Ends};
+use crate::net::lines::{self, Ends, Gone};
 use crate::net::listen::{Door, Incoming, Listener};
 use crate::net::shell::{Cut, Shell, Wait};
 use crate::observe;
@@ -89,7 +87,7 @@ impl Server {
     /// If a listener cannot be registered with the system's poller, if another server listens to the same [`Handle`],
     /// and in a `fork` of a process in which a server has begun.
     pub async fn serve(self, listeners: Vec<Listener>) -> io::Result<()> {
-        Box::pin(self.serve_on(listeners, Until::Told)).await
+        self.begin(listeners, Until::Told)?.await
     }
 
     /// Serves one connection that the host has accepted, as the whole of this server: for a process per connection
@@ -115,7 +113,7 @@ impl Server {
     /// As [`Server::serve`].
     pub async fn serve_connection(self, connection: Incoming) -> io::Result<()> {
         let once = Listener::streams(smol::stream::once(connection));
-        Box::pin(self.serve_on(vec![once], Until::Alone)).await
+        self.begin(vec![once], Until::Alone)?.await
     }
 
     /// Serves one client over a pair of byte streams, as the whole of this server: every message is a line (the stdio
@@ -149,57 +147,53 @@ impl Server {
         grace: Duration,
     ) -> io::Result<()> {
         let ends = Ends { reader: Box::pin(reader), writer: Box::pin(writer), grace };
-        Box::pin(self.serve_on(Vec::new(), Until::Ended(ends))).await
+        self.begin(Vec::new(), Until::Ended(ends))?.await
     }
 
-    async fn serve_on(self, listeners: Vec<Listener>, until: Until) -> io::Result<()> {
+    fn begin(self, listeners: Vec<Listener>, until: Until) -> io::Result<Turns> {
         process::begin()?;
-        let _attendance = self.handle.attend()?;
-        let doors = listeners.into_iter().map(Listener::open).collect::<io::Result<Vec<_>>>()?;
+        let attendance = self.handle.attend()?;
+        let mut doors = Vec::with_capacity(listeners.len());
+        for listener in listeners {
+            doors.push(listener.open()?);
+        }
         let common = Rc::new(Common {
             budget: Budget::new(self.limits.buffered_bytes_max),
             counters: Counters::default(),
-            limits: self.limits.clone(),
             events: Events::new(self.clock.clone(), self.limits.events_max),
+            limits: self.limits,
         });
-        let offload = Offload::new(self.limits.unblock_threads_max);
-        let same_for_all = self.policy.features.access.is_none();
+        let limits = &common.limits;
+        log::info!(
+            target: "portcullis",
+            "worst case: {} MiB for {} connections and {} sessions, of which {} MiB are buffers",
+            limits.worst_case_bytes() >> 20, limits.connections_max, limits.sessions_max, limits.buffered_bytes_max >> 20,
+        );
         let services = Rc::new(Services {
             clock: self.clock,
-            offload,
+            offload: Offload::new(limits.unblock_threads_max),
+            same_for_all: self.policy.features.access.is_none(),
             common,
             ids: self.ids,
             seal: self.seal,
             listeners: Rc::default(),
             server_info: self.server_info,
             last_envelope: RefCell::default(),
-            same_for_all,
         });
         let shell = Shell::new(self.policy, services);
-        log::info!(
-            target: "portcullis",
-            "worst case: {} MiB for {} connections and {} sessions, of which {} MiB are buffers",
-            self.limits.worst_case_bytes() >> 20, self.limits.connections_max, self.limits.sessions_max,
-            self.limits.buffered_bytes_max >> 20,
-        );
-        // Owned here and nowhere else: tasks that held it would keep it, and themselves, alive for ever.
+        // Owned by the turns and by nobody else: tasks that held it would keep it, and themselves, alive for ever.
         let executor = Rc::new(LocalExecutor::new());
         *shell.executor.borrow_mut() = Rc::downgrade(&executor);
         let until = match until {
             Until::Ended(ends) => {
-                let grace = ends.grace;
-                let denied = || {
-                    io::Error::new(
-                        io::ErrorKind::PermissionDenied,
-                        "the server's Access lets nobody in who shows nothing",
-                    )
-                };
-                Until::Closed(lines::welcome(&shell, ends).ok_or_else(denied)?, grace)
+                let (grace, denied) = (ends.grace, "the server's Access lets nobody in who shows nothing");
+                let gone = lines::welcome(&shell, ends);
+                Until::Closed(gone.ok_or_else(|| io::Error::new(io::ErrorKind::PermissionDenied, denied))?, grace)
             }
             until => until,
         };
         let main = Box::pin(attend(shell.clone(), doors, self.handle, until));
-        Turns { run: pin!(executor.run(main)), shell, sleep: None }.await
+        Ok(Turns { main, tasks: Box::pin(run(executor)), shell, sleep: None, _attendance: attendance })
     }
 }
 
@@ -211,26 +205,43 @@ enum Until {
     Alone,
     /// The one pair of streams that it serves has ended.
     Ended(Ends),
-    /// The same, when they are served already: the channel closes then.
-    Closed(Receiver<()>, Duration),
+    /// The same, when they are served already.
+    Closed(Rc<Gone>, Duration),
 }
 
 /// The loop: lets the executor run, then looks at the clock (D22), and sleeps until something is due.
-struct Turns<'a, F> {
-    run: Pin<&'a mut F>,
+struct Turns {
+    main: Pin<Box<dyn Future<Output = ()>>>,
+    /// Never ready.
+    tasks: Pin<Box<dyn Future<Output = ()>>>,
     shell: Rc<Shell>,
     sleep: Option<(Instant, Sleep)>,
+    _attendance: Attendance,
 }
 
-impl<F: Future<Output = ()>> Future for Turns<'_, F> {
+/// Tasks that run before `main` is asked again.
+const TASKS_PER_TURN: usize = 200;
+
+/// Lets tasks run, for ever. `LocalExecutor::run` is for several threads, which take tasks from each other: 6 KB.
+async fn run(executor: Rc<LocalExecutor<'static>>) {
+    loop {
+        for _ in 0..TASKS_PER_TURN {
+            executor.tick().await;
+        }
+        smol::future::yield_now().await;
+    }
+}
+
+impl Future for Turns {
     type Output = io::Result<()>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         process::check()?;
         loop {
-            if self.run.as_mut().poll(cx).is_ready() {
+            if self.main.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Ok(()));
             }
+            let _ = self.tasks.as_mut().poll(cx);
             self.shell.notice_crowds();
             let Some(next) = self.shell.next_deadline() else { return Poll::Pending };
             let now = self.shell.now();
@@ -254,76 +265,82 @@ impl<F: Future<Output = ()>> Future for Turns<'_, F> {
 
 /// Accepts and obeys until told to stop, then drains.
 async fn attend(shell: Rc<Shell>, doors: Vec<Door>, handle: Handle, until: Until) {
-    let commands = handle.commands();
     // Changes of lists are those of a server before this one.
     if handle.take_changes().access {
         access_changed(&shell, handle.take_tokens());
     }
-    let mut accepting: Vec<_> = doors.into_iter().filter_map(|door| shell.spawn(door.serve(shell.clone()))).collect();
-    let told = async {
-        loop {
-            match commands.recv().await {
-                Ok(Command::Shutdown(grace)) => break grace,
-                Ok(command) => obey(&shell, &handle, command),
-                Err(_) => std::future::pending().await,
-            }
-        }
-    };
-    let (grace, last_bytes) = match until {
-        Until::Alone => (told.or(alone(&shell, &mut accepting)).await, LAST_BYTES),
-        Until::Closed(ended, grace) => {
-            let gone = async {
-                let _ = ended.recv().await; // nothing is sent
-                grace
-            };
-            // Nobody else is there who could be held up by a client that reads slowly.
-            (told.or(gone).await, grace.max(LAST_BYTES))
-        }
-        Until::Told | Until::Ended(_) => (told.await, LAST_BYTES),
-    };
+    let mut accepting = Vec::with_capacity(doors.len());
+    for door in doors {
+        let task: Pin<Box<dyn Future<Output = ()>>> = Box::pin(door.serve(shell.clone()));
+        accepting.extend(shell.spawn(task));
+    }
+    let grace = poll_fn(|cx| match commanded(&shell, &handle, cx) {
+        Some(grace) => Poll::Ready(grace),
+        None => until.poll_over(&shell, &mut accepting, cx),
+    });
+    let grace = grace.await;
+    // Nobody else is there who could be held up by a client that reads lines slowly.
+    let last_bytes = if let Until::Closed(..) = until { grace.max(LAST_BYTES) } else { LAST_BYTES };
     drop(accepting);
     shell.stopping.set(true);
     log::info!(target: "portcullis", "stopping: {} calls run, grace {} s", shell.calls.borrow().len(), grace.as_secs());
     shell.services.listeners.all().iter().for_each(|listener| listener.end());
-    hang_up(&shell, |waits_for| matches!(waits_for, Wait::Request | Wait::Watch));
-    let patience = drained(&shell, |shell| shell.calls.borrow().is_empty()).or(sleep(&shell, grace));
-    patience.or(told_again(&shell, &handle, &commands)).await;
+    hang_up(&shell);
+    drained(&shell, Some(&handle), grace, |shell| shell.calls.borrow().is_empty()).await;
     // Whoever listened has been told to end, and answers in his next turn: before the stream closes that he may share.
-    drained(&shell, |shell| shell.services.listeners.len() == 0).or(sleep(&shell, LAST_BYTES)).await;
+    drained(&shell, None, LAST_BYTES, |shell| shell.services.listeners.len() == 0).await;
     let keys = shell.table.borrow().keys(|_| true);
     keys.into_iter().for_each(|key| shell.end_session(key, Reason::Shutdown));
     shell.drop_stateless_calls(|_| true);
     shell.lines.borrow().iter().for_each(|lines| lines.stream.close());
     // What was answered or ended last is on its way out; a peer that takes nothing is not waited for.
-    let last = drained(&shell, |shell| shell.connections.borrow().is_empty()).or(sleep(&shell, last_bytes));
-    last.or(told_again(&shell, &handle, &commands)).await;
+    drained(&shell, Some(&handle), last_bytes, |shell| shell.connections.borrow().is_empty()).await;
     log::info!(target: "portcullis", "stopped");
 }
 
-/// Completes when nobody is connected and nobody can be any more; calls may then run as long as they ever may.
-async fn alone(shell: &Shell, accepting: &mut Vec<smol::Task<()>>) -> Duration {
-    for task in accepting.drain(..) {
-        task.await;
+impl Until {
+    /// Is it over, without a word from anybody? Then calls may still run for so long.
+    fn poll_over(&self, shell: &Shell, accepting: &mut Vec<smol::Task<()>>, cx: &mut Context<'_>) -> Poll<Duration> {
+        match self {
+            Until::Told | Until::Ended(_) => Poll::Pending,
+            // Nobody is connected and nobody can be any more; calls may then run as long as they ever may.
+            Until::Alone => {
+                accepting.retain_mut(|task| Pin::new(task).poll(cx).is_pending());
+                if !accepting.is_empty() {
+                    return Poll::Pending;
+                }
+                shell.poll_vacant(cx).map(|()| shell.limits().call_wait)
+            }
+            Until::Closed(gone, grace) => gone.poll(cx).map(|()| *grace),
+        }
     }
-    std::future::poll_fn(|cx| shell.poll_vacant(cx)).await;
-    shell.limits().call_wait
+}
+
+/// Does what it is told until that is to stop: the grace that running calls have then.
+fn commanded(shell: &Rc<Shell>, handle: &Handle, cx: &Context<'_>) -> Option<Duration> {
+    loop {
+        match handle.poll_command(cx) {
+            Poll::Ready(Command::Shutdown(grace)) => return Some(grace),
+            Poll::Ready(command) => obey(shell, handle, command),
+            Poll::Pending => return None,
+        }
+    }
 }
 
 /// How long connections have for their last bytes at shutdown.
 const LAST_BYTES: Duration = Duration::from_millis(150);
 
-fn obey(shell: &Rc<Shell>, handle: &Handle, command: Command) {
+fn obey(shell: &Shell, handle: &Handle, command: Command) {
     match command {
         Command::Shutdown(_) | Command::Changed => {}
-        Command::Tools(make, answer) => {
+        Command::Tools(make, reply) => {
             let replaced = replace_tools(shell, make);
             if replaced.is_ok() {
                 handle.tools_list_changed();
             }
-            // Whoever asked may have stopped waiting.
-            drop(answer.try_send(replaced));
+            reply.give(replaced.map(|()| String::new()));
         }
-        Command::Show(view, answer) => answer(observe::text(shell, view)),
+        Command::Show(view, reply) => reply.give(Ok(observe::text(shell, view))),
     }
     // With every command, not only with its own, which may not have found a place.
     let changes = handle.take_changes();
@@ -370,14 +387,14 @@ fn tell(shell: &Shell, mut changes: Changes) {
     for session in shell.table.borrow().iter().filter(|session| session.initialized) {
         let Some(stream) = &session.stream else { continue };
         let filter = Filter::of_session(session.subscriptions.iter().map(|(uri, _)| uri.as_str()));
-        let texts = changes.notifications(&filter, None, |uri| features.may_hear(session.principal(), uri));
+        let texts = changes.notifications(&filter, None, &|uri| features.may_hear(session.principal(), uri));
         for text in texts {
             stream.ask(text);
         }
     }
     for listener in shell.services.listeners.all() {
         let may_hear = |uri: &str| features.may_hear(&listener.principal, uri);
-        let texts = changes.notifications(&listener.filter, Some(&listener.id), may_hear);
+        let texts = changes.notifications(&listener.filter, Some(&listener.id), &may_hear);
         if !texts.into_iter().all(|text| listener.stream.ask(text)) {
             listener.end(); // F-156: it reads too slowly to be told everything
         }
@@ -385,28 +402,23 @@ fn tell(shell: &Shell, mut changes: Changes) {
 }
 
 /// Cuts the connections that wait for something which will not come any more.
-fn hang_up(shell: &Shell, which: impl Fn(Wait) -> bool) {
-    let connections = shell.connections.borrow();
-    connections.iter().filter(|(_, presence)| which(presence.waits_for.get())).for_each(|(_, p)| p.cut(Cut::GiveWay));
-}
-
-/// Completes when `done` says so. Looked at every few milliseconds: it happens once in a server's life.
-async fn drained(shell: &Shell, done: impl Fn(&Shell) -> bool) {
-    while !done(shell) {
-        sleep(shell, Duration::from_millis(5)).await;
+fn hang_up(shell: &Shell) {
+    for (_, presence) in shell.connections.borrow().iter() {
+        if matches!(presence.waits_for.get(), Wait::Request | Wait::Watch) {
+            presence.cut(Cut::GiveWay);
+        }
     }
 }
 
-async fn sleep(shell: &Shell, time: Duration) {
-    shell.clock().sleep_until(shell.now() + time).await;
-}
-
-async fn told_again(shell: &Rc<Shell>, handle: &Handle, commands: &Receiver<Command>) {
-    loop {
-        match commands.recv().await {
-            Ok(Command::Shutdown(_)) => return,
-            Ok(command) => obey(shell, handle, command),
-            Err(_) => std::future::pending().await,
+/// Completes when `done` says so, after `time` at the latest, and when `handle` is told a second time to stop. Looked at
+/// every few milliseconds: it happens once in a server's life.
+async fn drained(shell: &Rc<Shell>, handle: Option<&Handle>, time: Duration, done: fn(&Shell) -> bool) {
+    let end = shell.now() + time;
+    while !done(shell) && shell.now() < end {
+        let told_again = poll_fn(|cx| Poll::Ready(handle.and_then(|handle| commanded(shell, handle, cx))));
+        if told_again.await.is_some() {
+            return;
         }
+        shell.clock().sleep_until(end.min(shell.now() + Duration::from_millis(5))).await;
     }
 }

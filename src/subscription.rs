@@ -5,7 +5,6 @@
 //! filter names, with its own id in every message.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -15,6 +14,7 @@ use serde_json::value::RawValue;
 
 use crate::jsonrpc::{self, Error, RequestId};
 use crate::mcp::peer::Principal;
+use crate::mcp::put;
 use crate::members::{self, Members};
 use crate::stream::Stream;
 
@@ -24,7 +24,8 @@ pub(crate) struct Changes {
     pub(crate) tools: bool,
     pub(crate) prompts: bool,
     pub(crate) resources: bool,
-    pub(crate) updated: BTreeSet<String>,
+    /// Sorted, each once.
+    pub(crate) updated: Vec<String>,
     /// Who is let in.
     pub(crate) access: bool,
 }
@@ -34,14 +35,14 @@ const UPDATED_MAX: usize = 1024;
 
 impl Changes {
     pub(crate) fn is_empty(&self) -> bool {
-        *self == Changes::default()
+        !(self.tools || self.prompts || self.resources || self.access) && self.updated.is_empty()
     }
 
     pub(crate) fn note_updated(&mut self, uri: String) {
-        if self.updated.len() < UPDATED_MAX {
-            self.updated.insert(uri);
-        } else {
+        if self.updated.len() >= UPDATED_MAX {
             self.resources = true;
+        } else if let Err(at) = self.updated.binary_search(&uri) {
+            self.updated.insert(at, uri);
         }
     }
 
@@ -51,17 +52,25 @@ impl Changes {
         &self,
         filter: &Filter,
         subscription: Option<&RequestId>,
-        may_hear: impl Fn(&str) -> bool,
+        may_hear: &dyn Fn(&str) -> bool,
     ) -> Vec<Vec<u8>> {
         let lists = [
             (self.tools && filter.tools_list_changed, "notifications/tools/list_changed"),
             (self.prompts && filter.prompts_list_changed, "notifications/prompts/list_changed"),
             (self.resources && filter.resources_list_changed, "notifications/resources/list_changed"),
         ];
-        let lists = lists.into_iter().filter(|(wanted, _)| *wanted).map(|(_, method)| (method, None));
-        let updated = self.updated.iter().filter(|uri| filter.covers(uri) && may_hear(uri));
-        let updated = updated.map(|uri| ("notifications/resources/updated", Some(uri.as_str())));
-        lists.chain(updated).map(|(method, uri)| notification(method, uri, subscription)).collect()
+        let mut texts = Vec::new();
+        for (wanted, method) in lists {
+            if wanted {
+                texts.push(notification(method, None, subscription));
+            }
+        }
+        for uri in &self.updated {
+            if filter.covers(uri) && may_hear(uri) {
+                texts.push(notification("notifications/resources/updated", Some(uri), subscription));
+            }
+        }
+        texts
     }
 }
 
@@ -108,10 +117,9 @@ impl Filter {
             _ => Err(members::wrong(name, "true or false", members.get(name))),
         };
         let uris = members.get("resourceSubscriptions");
-        let read = |raw: &RawValue| serde_json::from_str::<Vec<String>>(raw.get()).ok();
         let resource_subscriptions = match uris {
             None => Vec::new(),
-            Some(raw) => read(raw).ok_or_else(|| members::wrong("resourceSubscriptions", "an array of URIs", uris))?,
+            Some(raw) => texts(raw).ok_or_else(|| members::wrong("resourceSubscriptions", "an array of URIs", uris))?,
         };
         Ok(Filter {
             tools_list_changed: wants("toolsListChanged")?,
@@ -154,7 +162,7 @@ impl Filter {
             }
         }
         if !self.resource_subscriptions.is_empty() {
-            honoured.insert("resourceSubscriptions".into(), self.resource_subscriptions.clone().into());
+            put(&mut honoured, "resourceSubscriptions", self.resource_subscriptions.clone().into());
         }
         let mut params = b"{\"notifications\":".to_vec();
         jsonrpc::write_json(&mut params, &honoured);
@@ -165,6 +173,17 @@ impl Filter {
         jsonrpc::write_notification(&mut text, "notifications/subscriptions/acknowledged", &params);
         jsonrpc::one_line(text)
     }
+}
+
+/// An array of texts.
+fn texts(raw: &RawValue) -> Option<Vec<String>> {
+    let serde_json::Value::Array(items) = serde_json::from_str(raw.get()).ok()? else { return None };
+    let mut texts = Vec::with_capacity(items.len());
+    for item in items {
+        let serde_json::Value::String(text) = item else { return None };
+        texts.push(text);
+    }
+    Some(texts)
 }
 
 /// One open `subscriptions/listen`.
@@ -258,7 +277,7 @@ mod tests {
         };
         let id = RequestId::String("a".into());
         let texts: Vec<_> =
-            changes.notifications(&filter, Some(&id), |_| true).into_iter().map(String::from_utf8).collect();
+            changes.notifications(&filter, Some(&id), &|_| true).into_iter().map(String::from_utf8).collect();
         let meta = r#""_meta":{"io.modelcontextprotocol/subscriptionId":"a"}"#;
         let expected = [
             format!(r#"{{"jsonrpc":"2.0","method":"notifications/tools/list_changed","params":{{{meta}}}}}"#),
@@ -270,6 +289,6 @@ mod tests {
             ),
         ];
         assert_eq!(texts.into_iter().map(Result::unwrap).collect::<Vec<_>>(), expected);
-        assert!(changes.notifications(&Filter::default(), None, |_| true).is_empty());
+        assert!(changes.notifications(&Filter::default(), None, &|_| true).is_empty());
     }
 }

@@ -3,8 +3,8 @@
 //! A set of them is replaced as a whole ([`Handle::replace_tools`](crate::Handle::replace_tools)): a call that runs
 //! holds its handler, never the set it came from.
 
+use std::any::Any;
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::future::Future;
 use std::rc::Rc;
 
@@ -16,7 +16,7 @@ use crate::access::Item;
 use crate::context::RequestContext;
 use crate::features::BuildError;
 use crate::jsonrpc::{self, Error};
-use crate::listing::Listed;
+use crate::listing::{self, Listed};
 use crate::mcp::compat::Outcome;
 use crate::mcp::describe::Tool;
 use crate::mcp::result::{CallError, CallResult};
@@ -46,7 +46,8 @@ type Handler = Box<dyn Fn(RequestContext, Value, Option<Rc<Schema>>) -> Result<C
 #[derive(Default)]
 pub struct Toolset {
     pub(crate) entries: Vec<Entry>,
-    by_name: HashMap<Rc<str>, usize>,
+    /// Places in the list, sorted by the names of those who have them.
+    by_name: Vec<usize>,
     fault: Option<String>,
 }
 
@@ -125,12 +126,9 @@ impl Toolset {
         let handler = Rc::new(handler);
         let handler: Handler = Box::new(move |cx, arguments, output| {
             let handler = handler.clone();
-            let arguments = serde_json::from_value(arguments).map_err(unfit)?;
+            let arguments = read(arguments).map_err(unfit)?;
             // The handler itself is called by the first poll, which is guarded against panics.
-            Ok(Box::pin(async move {
-                let result = handler(cx, arguments).await?.into();
-                check_output(&result, output.as_deref()).map(|()| Outcome::Tool(result))
-            }))
+            Ok(Box::pin(async move { finished(handler(cx, arguments).await.map(Into::into), output) }))
         });
         self.put(tool, handler);
     }
@@ -146,17 +144,22 @@ impl Toolset {
         let (mut text, name) = (Vec::new(), tool.name().into());
         jsonrpc::write_json(&mut text, &tool.entry());
         text.pop();
-        let outputs = tool.output_schema.as_ref().zip(tool.output_schema_of_object());
-        let outputs = outputs.map(|(any, object)| [object.to_string().into_bytes(), any.to_string().into_bytes()]);
+        let outputs = tool.output_schemas();
         let output = output.map(Rc::new);
         self.push(Entry { tool, name, headers, input, output, handler, text, outputs });
     }
 
     fn push(&mut self, entry: Entry) {
-        if self.by_name.insert(entry.name.clone(), self.entries.len()).is_some() {
-            self.fault.get_or_insert(format!("tool {:?} is there twice", entry.name));
+        match self.place(&entry.name) {
+            Ok(_) => drop(self.fault.get_or_insert_with(|| format!("tool {:?} is there twice", entry.name))),
+            Err(at) => self.by_name.insert(at, self.entries.len()),
         }
         self.entries.push(entry);
+    }
+
+    /// Where a name stands among the sorted ones, or would.
+    fn place(&self, name: &str) -> Result<usize, usize> {
+        self.by_name.binary_search_by(|at| (*self.entries[*at].name).cmp(name))
     }
 
     /// Checks every description, as whoever takes the set will.
@@ -168,12 +171,9 @@ impl Toolset {
     }
 
     /// The tool with this name, if it is there and may be used.
-    pub(crate) fn find(&self, name: &str, may_use: impl Fn(Item<'_>) -> bool) -> Result<&Entry, Error> {
-        let entry = self.by_name.get(name).and_then(|&at| self.entries.get(at));
-        entry.filter(|entry| may_use(entry.item())).ok_or_else(|| {
-            let name = jsonrpc::prefix(name, 128);
-            Error::invalid_params(format!("unknown tool {name:?}; tools/list names all there are"))
-        })
+    pub(crate) fn find(&self, name: &str, may_use: &dyn Fn(Item<'_>) -> bool) -> Result<&Entry, Error> {
+        let entry = self.place(name).ok().map(|at| &self.entries[self.by_name[at]]);
+        entry.filter(|entry| may_use(entry.item())).ok_or_else(|| listing::unknown("tool", name))
     }
 }
 
@@ -221,16 +221,24 @@ impl Listed for Entry {
 }
 
 /// F-35: what was promised is what is sent.
-fn check_output(result: &CallResult, schema: Option<&Schema>) -> Result<(), CallError> {
-    let Some(schema) = schema.filter(|_| !result.is_error()) else { return Ok(()) };
-    let fault = match &result.structured {
-        Some(value) => schema.check(value).err(),
-        None => Some("there is no structured content".to_owned()),
-    };
-    match fault {
-        None => Ok(()),
-        Some(fault) => Err(CallError::broken(format!("the tool's result does not fit its output schema: {fault}"))),
+fn finished(result: Result<CallResult, CallError>, schema: Option<Rc<Schema>>) -> Result<Outcome, CallError> {
+    let result = result?;
+    if let Some(schema) = schema.filter(|_| !result.is_error()) {
+        let fits = match &result.structured {
+            Some(value) => schema.check(value),
+            None => Err("there is no structured content".to_owned()),
+        };
+        fits.map_err(|fault| CallError::broken(format!("the tool's result does not fit its output schema: {fault}")))?;
     }
+    Ok(Outcome::Tool(result))
+}
+
+/// The arguments as the handler's type. One that takes them as they are gets them as they are.
+pub(crate) fn read<A: DeserializeOwned + 'static>(arguments: Value) -> Result<A, serde_json::Error> {
+    let mut arguments = Some(arguments);
+    let any: &mut dyn Any = &mut arguments;
+    let as_it_is = any.downcast_mut::<Option<A>>().and_then(Option::take);
+    as_it_is.map_or_else(|| serde_json::from_value(arguments.unwrap_or_default()), Ok)
 }
 
 fn unfit(error: serde_json::Error) -> CallError {

@@ -1,22 +1,23 @@
 //! A wheel of coarse slots: what is due, in the order in which it becomes due.
 //!
-//! It is sparse, an ordered map from slot to keys, so that half an hour of idle time costs one entry
-//! per session and no rotation. Work is proportional to what falls due, never to what lives. A key is not
+//! It is sparse, an ordered list of slots with keys, so that half an hour of idle time costs one entry
+//! per session and no rotation. A new slot moves those behind it, four times a second at most; a map would not, and is
+//! ten times the code. Work is proportional to what falls due, never to what lives. A key is not
 //! removed when its owner goes: whoever takes one out compares it with the deadline that counts (a session
 //! that was used meanwhile is simply put in again), and once the dead outnumber the living they are shed.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::clock::Instant;
 
 /// Deadlines are rounded up to this; nobody is cut early, and at most this much late.
 const SLOT: Duration = Duration::from_millis(250);
+const SLOTS_PER_SECOND: u64 = 4;
 /// So many dead keys are not worth a search.
 const SPARE: usize = 256;
 
 /// Points at something in a table, and at nothing that takes its place later. One type for every table, so that there
-/// is one wheel: ordered maps are large in code.
+/// is one wheel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Key {
     pub(crate) place: u32,
@@ -25,18 +26,24 @@ pub(crate) struct Key {
 
 /// Keys by the slot in which they fall due.
 pub(crate) struct Wheel {
-    slots: BTreeMap<u64, Vec<Key>>,
+    /// The earliest is the last, from where it is taken.
+    slots: Vec<(u64, Vec<Key>)>,
     len: usize,
 }
 
 impl Wheel {
     pub(crate) fn new() -> Wheel {
-        Wheel { slots: BTreeMap::new(), len: 0 }
+        Wheel { slots: Vec::new(), len: 0 }
     }
 
     /// Puts `key` into the slot of `deadline`.
     pub(crate) fn insert(&mut self, deadline: Instant, key: Key) {
-        self.slots.entry(slot_of(deadline)).or_default().push(key);
+        let slot = slot_of(deadline);
+        let at = self.slots.partition_point(|(other, _)| *other > slot);
+        match self.slots.get_mut(at) {
+            Some((other, keys)) if *other == slot => keys.push(key),
+            _ => self.slots.insert(at, (slot, vec![key])),
+        }
         self.len += 1;
     }
 
@@ -54,44 +61,53 @@ impl Wheel {
             // Nobody: even a few dead keys could hold the memory pages of ten thousand.
             *self = Wheel::new();
         }
-        if self.len <= 2 * living + SPARE {
-            return;
+        if self.len > 2 * living + SPARE {
+            self.shed_all(&is_wanted);
         }
-        self.slots.retain(|&slot, keys| {
-            keys.retain(|key| is_wanted(key, slot));
+    }
+
+    fn shed_all(&mut self, is_wanted: &dyn Fn(&Key, u64) -> bool) {
+        self.len = 0;
+        self.slots.retain_mut(|(slot, keys)| {
+            keys.retain(|key| is_wanted(key, *slot));
             keys.shrink_to_fit();
+            self.len += keys.len();
             !keys.is_empty()
         });
-        self.len = self.slots.values().map(Vec::len).sum();
+        self.slots.shrink_to_fit();
     }
 
     /// Takes one key that is due at `now`, earliest slot first.
     pub(crate) fn pop(&mut self, now: Instant) -> Option<Key> {
-        let passed = (now.elapsed().as_nanos() / SLOT.as_nanos()) as u64;
-        let mut entry = self.slots.first_entry()?;
-        if *entry.key() > passed {
+        let now = now.elapsed();
+        let passed =
+            now.as_secs().saturating_mul(SLOTS_PER_SECOND) + u64::from(now.subsec_nanos() / SLOT.subsec_nanos());
+        let (slot, keys) = self.slots.last_mut()?;
+        if *slot > passed {
             return None;
         }
-        let key = entry.get_mut().pop();
+        let key = keys.pop();
         self.len -= usize::from(key.is_some());
-        if entry.get().is_empty() {
-            entry.remove();
+        if keys.is_empty() {
+            self.slots.pop();
         }
         key
     }
 
     /// When the earliest slot falls due.
     pub(crate) fn next(&self) -> Option<Instant> {
-        let (&slot, _) = self.slots.first_key_value()?;
-        Some(Instant::default() + SLOT.saturating_mul(u32::try_from(slot).unwrap_or(u32::MAX)))
+        let (slot, _) = self.slots.last()?;
+        Some(Instant::default() + SLOT.saturating_mul(u32::try_from(*slot).unwrap_or(u32::MAX)))
     }
 }
 
 /// The first slot that does not begin before `deadline`, to the nanosecond: a key that came up early would be
 /// taken for one that is no longer its owner's only one.
 pub(crate) fn slot_of(deadline: Instant) -> u64 {
+    let deadline = deadline.elapsed();
     // As many slots as fit a u64 last for 146 billion years; what is later still is never.
-    u64::try_from(deadline.elapsed().as_nanos().div_ceil(SLOT.as_nanos())).unwrap_or(u64::MAX)
+    let of_seconds = deadline.as_secs().saturating_mul(SLOTS_PER_SECOND);
+    of_seconds.saturating_add(deadline.subsec_nanos().div_ceil(SLOT.subsec_nanos()).into())
 }
 
 #[cfg(test)]

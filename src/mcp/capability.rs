@@ -1,8 +1,9 @@
 //! What a client says that it can do (F-13). In sessions it says so once, in 2026-07-28 with every request.
 
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
+use serde_json::{Map, Value};
 
+use super::object;
 use crate::members::Members;
 use crate::revision::Revision;
 
@@ -35,13 +36,10 @@ impl ClientCapability {
 
     /// What a client would have to declare (T-20).
     pub(crate) fn required(self) -> Value {
-        match self {
-            ClientCapability::Roots => json!({ "roots": {} }),
-            ClientCapability::Sampling => json!({ "sampling": {} }),
-            ClientCapability::SamplingTools => json!({ "sampling": { "tools": {} } }),
-            ClientCapability::Elicitation => json!({ "elicitation": { "form": {} } }),
-            ClientCapability::UrlElicitation => json!({ "elicitation": { "url": {} } }),
-        }
+        let (name, part) = self.as_str().split_once('.').unwrap_or((self.as_str(), ""));
+        let part = if self == ClientCapability::Elicitation { "form" } else { part };
+        let parts = if part.is_empty() { Map::new() } else { object(part, Map::new().into()) };
+        object(name, parts.into()).into()
     }
 }
 
@@ -105,6 +103,8 @@ impl Capabilities {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]

@@ -10,6 +10,7 @@ pub use self::prompt::{Argument, Prompt};
 pub(crate) use self::resource::Cache;
 pub use self::resource::{Resource, ResourceTemplate};
 pub use self::tool::Tool;
+use super::put;
 
 /// A picture that stands for something (F-7).
 ///
@@ -30,7 +31,7 @@ impl Icon {
 
     /// For example `image/svg+xml`.
     pub fn mime_type(mut self, mime_type: impl Into<String>) -> Icon {
-        self.0.insert("mimeType".into(), mime_type.into().into());
+        put(&mut self.0, "mimeType", mime_type.into().into());
         self
     }
 
@@ -45,7 +46,7 @@ impl Icon {
 
     /// It is for dark surroundings; without this it is for any.
     pub fn dark(mut self) -> Icon {
-        self.0.insert("theme".into(), "dark".into());
+        put(&mut self.0, "theme", "dark".into());
         self
     }
 
@@ -73,18 +74,21 @@ impl About {
     /// Name, title, description and icons.
     fn members(&self) -> Map<String, Value> {
         let mut members = Map::new();
-        members.insert("name".into(), self.name.clone().into());
+        put(&mut members, "name", self.name.clone().into());
         for (key, text) in [("title", &self.title), ("description", &self.description)] {
             if let Some(text) = text {
-                members.insert(key.into(), text.clone().into());
+                put(&mut members, key, text.clone().into());
             }
         }
         if !self.icons.is_empty() {
-            let icons = self.icons.iter().map(|icon| Value::Object(icon.0.clone()));
-            members.insert("icons".into(), icons.collect());
+            let mut icons = Vec::with_capacity(self.icons.len());
+            for icon in &self.icons {
+                icons.push(Value::Object(icon.0.clone()));
+            }
+            put(&mut members, "icons", icons.into());
         }
         if !self.meta.is_empty() {
-            members.insert("_meta".into(), self.meta.clone().into());
+            put(&mut members, "_meta", self.meta.clone().into());
         }
         members
     }

@@ -93,5 +93,9 @@ impl ClientInfo {
 
 /// At most 64 bytes of a client's words, without control characters: they end in logs and on screens.
 fn cut(text: &str) -> Box<str> {
-    prefix(text, 64).chars().filter(|c| !c.is_control()).collect()
+    let mut kept = String::new();
+    for letter in prefix(text, 64).chars().filter(|letter| !letter.is_control()) {
+        kept.push(letter);
+    }
+    kept.into()
 }

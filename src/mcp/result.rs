@@ -1,9 +1,10 @@
 //! What handlers give back: a result, or why there is none.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::capability::ClientCapability;
 use super::content::{Content, Contents};
+use super::object;
 use crate::jsonrpc::{self, Error, INTERNAL_ERROR, MISSING_CAPABILITY};
 use crate::revision::Revision;
 
@@ -256,10 +257,10 @@ impl CallError {
             Kind::Tool | Kind::Broken => Error::new(INTERNAL_ERROR, self.text),
             Kind::Params => Error::invalid_params(self.text),
             Kind::NotFound(uri) => {
-                Error::new(revision.resource_not_found(), self.text).with_data(json!({ "uri": uri }))
+                Error::new(revision.resource_not_found(), self.text).with_data(object("uri", uri.into()).into())
             }
             Kind::Missing(capability) if revision.errors_have_statuses() => Error::new(MISSING_CAPABILITY, self.text)
-                .with_data(json!({ "requiredCapabilities": capability.required() })),
+                .with_data(object("requiredCapabilities", capability.required()).into()),
             Kind::Missing(_) => Error::invalid_params(self.text),
         }
     }

@@ -345,8 +345,9 @@ fn check_name(name: &str) -> Result<(), String> {
 /// A value of which a path may be made.
 fn path_value(raw: &[u8]) -> Option<String> {
     let value = plain_value(raw)?;
-    let slashes = |text: &[u8]| text.iter().filter(|byte| matches!(byte, b'/' | b'\\')).count();
-    let moves = value.split(['/', '\\']).any(|segment| matches!(segment, "." | ".."));
+    let separates = |byte: &u8| matches!(byte, b'/' | b'\\');
+    let slashes = |text: &[u8]| text.iter().filter(|byte| separates(byte)).count();
+    let moves = value.as_bytes().split(separates).any(|segment| matches!(segment, b"." | b".."));
     (slashes(raw) == slashes(value.as_bytes()) && !moves).then_some(value)
 }
 

@@ -6,14 +6,12 @@
 //! the grace, and what they answer is written.
 
 use std::cell::Cell;
-use std::future::pending;
-use std::pin::Pin;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use async_channel::Receiver;
-use smol::future::FutureExt;
 use smol::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use super::shell::{Shell, Wait};
@@ -36,29 +34,56 @@ const LINES_PER_TURN: usize = 16;
 /// Bytes that go out with one write.
 const WRITE_BYTES: usize = 16 * 1024;
 
-/// Begins to serve, if the peer is let in: nothing shows who he is. The channel closes when one of the ends is gone.
-pub(crate) fn welcome(shell: &Rc<Shell>, ends: Ends) -> Option<Receiver<()>> {
+/// Whether one of the ends is gone, for one who waits for it.
+#[derive(Default)]
+pub(crate) struct Gone {
+    is_so: Cell<bool>,
+    waker: Cell<Option<Waker>>,
+}
+
+impl Gone {
+    fn set(&self) {
+        self.is_so.set(true);
+        self.waker.take().into_iter().for_each(Waker::wake);
+    }
+
+    pub(crate) fn poll(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.is_so.get() {
+            return Poll::Ready(());
+        }
+        self.waker.set(Some(cx.waker().clone()));
+        Poll::Pending
+    }
+}
+
+/// Begins to serve, if the peer is let in: nothing shows who he is.
+pub(crate) fn welcome(shell: &Rc<Shell>, ends: Ends) -> Option<Rc<Gone>> {
     let principal = shell.policy.features.principal(&Credentials { authorization: None, address: None })?;
     let stream = Stream::new(&shell.services.common, Role::Session, None, None);
     let lines = Rc::new(Lines { stream, principal, session: Cell::new(None) });
     let attachment = lines.stream.attach(None);
     let presence = shell.arrives(From::default());
     presence.waits_for.set(Wait::Answer);
-    let (gone, ended) = async_channel::bounded(1);
+    let gone = Rc::new(Gone::default());
     let link = Link { shell: shell.clone(), lines: lines.clone(), reader_waits: Cell::new(None) };
+    let over = gone.clone();
     let task = async move {
-        let reading = async {
-            link.read(ends.reader).await;
-            gone.close();
-            pending().await
-        };
-        link.write(ends.writer, attachment).or(reading).await;
-        gone.close();
+        let (mut reading, mut writing) = (pin!(link.read(ends.reader)), pin!(link.write(ends.writer, attachment)));
+        poll_fn(|cx| {
+            let written = writing.as_mut().poll(cx);
+            if written.is_pending() && !over.is_so.get() && reading.as_mut().poll(cx).is_ready() {
+                over.set();
+            }
+            written
+        })
+        .await;
+        over.set();
         link.shell.leaves(&presence);
     };
     *shell.lines.borrow_mut() = Some(lines);
+    let task: Pin<Box<dyn Future<Output = ()>>> = Box::pin(task);
     shell.spawn(task)?.detach();
-    Some(ended)
+    Some(gone)
 }
 
 struct Link {
@@ -109,7 +134,7 @@ impl Link {
 
     /// Appends what there is to read; false at the end.
     async fn read_more(&self, reader: &mut Pin<Box<dyn AsyncRead>>, held: &mut Vec<u8>) -> bool {
-        std::future::poll_fn(|cx| {
+        poll_fn(|cx| {
             let mut scratch = self.shell.scratch.borrow_mut();
             let read = std::task::ready!(reader.as_mut().poll_read(cx, &mut scratch));
             let n = read.unwrap_or_else(|error| {
@@ -125,7 +150,7 @@ impl Link {
     /// Waits until the client has read enough of what waits for it (P39).
     async fn room(&self) {
         let limits = self.shell.limits();
-        std::future::poll_fn(|cx| {
+        poll_fn(|cx| {
             let (waiting, bytes, _) = self.lines.stream.load();
             if bytes < limits.queue_bytes_max && waiting < limits.queue_messages_max {
                 return Poll::Ready(());
@@ -181,7 +206,7 @@ impl Link {
     /// Writes messages until there are no more, or nobody takes them.
     async fn write(&self, mut writer: Pin<Box<dyn AsyncWrite>>, mut attachment: Attachment) {
         let mut out = Vec::new();
-        while let Some(frame) = std::future::poll_fn(|cx| attachment.poll_next(cx)).await {
+        while let Some(frame) = poll_fn(|cx| attachment.poll_next(cx)).await {
             let (mut next, mut unwritten) = (Some(frame), Vec::new());
             while let Some(frame) = next {
                 out.extend_from_slice(&frame.text());

@@ -2,18 +2,20 @@
 
 use std::cell::RefCell;
 use std::fs::File;
+use std::future::poll_fn;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use async_io::Async;
 use rustix::net::sockopt;
 use smol::io::{AsyncRead, AsyncWrite};
-use smol::stream::{Stream, StreamExt};
+use smol::stream::Stream;
 
 use super::connection::welcome;
 use super::shell::Shell;
@@ -28,9 +30,14 @@ pub struct Listener {
 }
 
 enum Source {
+    Socket(Bound),
+    Streams(Streams),
+}
+
+/// A socket that listens. One type for both families, so that waiting for one is there once.
+enum Bound {
     Tcp(TcpListener),
     Unix(UnixListener),
-    Streams(Streams),
 }
 
 type Streams = Pin<Box<dyn Stream<Item = Incoming>>>;
@@ -63,7 +70,7 @@ impl Incoming {
     /// # Errors
     /// As the system says, for example if it is no longer connected.
     pub fn tcp(stream: TcpStream) -> io::Result<Incoming> {
-        set_options(&stream)?;
+        set_options(stream.as_fd())?;
         tcp(stream)
     }
 
@@ -117,9 +124,9 @@ impl Listener {
     /// # Errors
     /// As the system says.
     pub fn tcp(listener: TcpListener) -> io::Result<Listener> {
-        set_options(&listener)?;
+        set_options(listener.as_fd())?;
         rustix::net::listen(&listener, BACKLOG)?;
-        Ok(Listener { source: Source::Tcp(listener), operator: false })
+        Ok(Listener { source: Source::Socket(Bound::Tcp(listener)), operator: false })
     }
 
     /// Takes a bound Unix socket.
@@ -128,7 +135,7 @@ impl Listener {
     /// As the system says.
     pub fn unix(listener: UnixListener) -> io::Result<Listener> {
         rustix::net::listen(&listener, BACKLOG)?;
-        Ok(Listener { source: Source::Unix(listener), operator: false })
+        Ok(Listener { source: Source::Socket(Bound::Unix(listener)), operator: false })
     }
 
     /// Serves connections that somebody else accepts, or that a test makes up, until `incoming` ends. They share the
@@ -157,7 +164,7 @@ impl Listener {
     /// The address it is bound to, if it has one.
     pub fn local_addr(&self) -> Option<SocketAddr> {
         match &self.source {
-            Source::Tcp(listener) => listener.local_addr().ok(),
+            Source::Socket(Bound::Tcp(listener)) => listener.local_addr().ok(),
             _ => None,
         }
     }
@@ -165,8 +172,7 @@ impl Listener {
     /// Makes it ready to be waited for.
     pub(crate) fn open(self) -> io::Result<Door> {
         let source = match self.source {
-            Source::Tcp(listener) => Entrance::Tcp(Async::new(listener)?),
-            Source::Unix(listener) => Entrance::Unix(Async::new(listener)?),
+            Source::Socket(listener) => Entrance::Socket(Async::new(listener)?),
             Source::Streams(incoming) => Entrance::Streams(incoming),
         };
         Ok(Door { source, operator: self.operator, spare: RefCell::new(spare()) })
@@ -174,7 +180,7 @@ impl Listener {
 }
 
 /// What every TCP connection gets; accepted ones inherit it from their listener.
-fn set_options(socket: &impl AsFd) -> io::Result<()> {
+fn set_options(socket: BorrowedFd<'_>) -> io::Result<()> {
     sockopt::set_tcp_nodelay(socket, true)?;
     sockopt::set_socket_keepalive(socket, true)?;
     sockopt::set_tcp_keepidle(socket, Duration::from_secs(30))?;
@@ -195,8 +201,7 @@ pub(crate) struct Door {
 }
 
 enum Entrance {
-    Tcp(Async<TcpListener>),
-    Unix(Async<UnixListener>),
+    Socket(Async<Bound>),
     Streams(Streams),
 }
 
@@ -204,68 +209,96 @@ fn spare() -> Option<File> {
     File::open("/dev/null").ok()
 }
 
+impl AsFd for Bound {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Bound::Tcp(listener) => listener.as_fd(),
+            Bound::Unix(listener) => listener.as_fd(),
+        }
+    }
+}
+
+impl Bound {
+    fn accept(&self) -> io::Result<Incoming> {
+        match self {
+            Bound::Tcp(listener) => tcp(listener.accept()?.0),
+            Bound::Unix(listener) => unix(listener.accept()?.0),
+        }
+    }
+
+    /// Whoever cannot be told is closed on anyway.
+    fn turn_one_away(&self) {
+        match self {
+            Bound::Tcp(listener) => drop(listener.accept().map(|(stream, _)| tell_it_is_full(stream.as_fd()))),
+            Bound::Unix(listener) => drop(listener.accept().map(|(stream, _)| tell_it_is_full(stream.as_fd()))),
+        }
+    }
+}
+
+fn tell_it_is_full(stream: BorrowedFd<'_>) {
+    const FULL: &[u8] =
+        b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+    let flags = rustix::net::SendFlags::NOSIGNAL | rustix::net::SendFlags::DONTWAIT;
+    let _ = rustix::net::send(stream, FULL, flags);
+}
+
 impl Door {
     /// Accepts for as long as the server runs.
     pub(crate) async fn serve(mut self, shell: Rc<Shell>) {
         loop {
             // The operator always gets in: to see why nobody else does.
-            while !self.operator && shell.connections.borrow().len() >= shell.limits().connections_max {
+            let is_full = !self.operator && shell.connections.borrow().len() >= shell.limits().connections_max;
+            let pauses = if is_full {
                 shell.cut_an_idle_connection();
-                self.pause(&shell).await;
-            }
-            match self.accept().await {
-                Ok(Some(Incoming { socket, from })) => {
-                    welcome(&shell, socket, From { operator: self.operator, ..from });
+                true
+            } else {
+                match poll_fn(|cx| self.poll_accept(cx)).await {
+                    Ok(Some(Incoming { socket, from })) => {
+                        welcome(&shell, socket, From { operator: self.operator, ..from });
+                        false
+                    }
+                    Ok(None) => return,
+                    Err(error) => self.failed(&shell, &error),
                 }
-                Ok(None) => return,
-                Err(error) => self.failed(&shell, &error).await,
+            };
+            if pauses {
+                shell.clock().sleep_until(shell.now() + BACK_OFF).await;
+            } else {
+                smol::future::yield_now().await;
             }
-            smol::future::yield_now().await;
         }
     }
 
-    async fn accept(&mut self) -> io::Result<Option<Incoming>> {
-        match &mut self.source {
-            Entrance::Tcp(listener) => Ok(Some(tcp(listener.read_with(|listener| listener.accept()).await?.0)?)),
-            Entrance::Unix(listener) => Ok(Some(unix(listener.read_with(|listener| listener.accept()).await?.0)?)),
-            Entrance::Streams(incoming) => Ok(incoming.next().await),
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Incoming>>> {
+        let socket = match &mut self.source {
+            Entrance::Socket(socket) => socket,
+            Entrance::Streams(incoming) => return incoming.as_mut().poll_next(cx).map(Ok),
+        };
+        loop {
+            match socket.get_ref().accept() {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => ready!(socket.poll_readable(cx))?,
+                accepted => return Poll::Ready(accepted.map(Some)),
+            }
         }
     }
 
-    /// Out of descriptors, usually. The listener stays readable, so without a pause this would be all the loop does.
-    async fn failed(&self, shell: &Rc<Shell>, error: &io::Error) {
+    /// Whether to wait before the next try. Out of descriptors, usually: the listener stays readable, so without a pause
+    /// this would be all the loop does.
+    fn failed(&self, shell: &Shell, error: &io::Error) -> bool {
         let counter = &shell.counters().accept_errors;
         if counter.get().is_multiple_of(100) {
             log::warn!(target: "portcullis", "accept failed: {error} (accept_errors={})", counter.get() + 1);
         }
         count(counter);
         if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::Interrupted) {
-            return;
+            return false;
         }
         if self.spare.borrow_mut().take().is_some() {
-            self.turn_one_away();
+            if let Entrance::Socket(socket) = &self.source {
+                socket.get_ref().turn_one_away();
+            }
             *self.spare.borrow_mut() = spare();
         }
-        self.pause(shell).await;
+        true
     }
-
-    fn turn_one_away(&self) {
-        const FULL: &[u8] =
-            b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
-        // Whoever cannot be told is closed on anyway.
-        match &self.source {
-            Entrance::Tcp(listener) => drop(listener.get_ref().accept().map(|(stream, _)| tell(&stream, FULL))),
-            Entrance::Unix(listener) => drop(listener.get_ref().accept().map(|(stream, _)| tell(&stream, FULL))),
-            Entrance::Streams(_) => {}
-        }
-    }
-
-    async fn pause(&self, shell: &Shell) {
-        shell.clock().sleep_until(shell.now() + BACK_OFF).await;
-    }
-}
-
-fn tell(stream: &impl AsFd, bytes: &[u8]) {
-    let flags = rustix::net::SendFlags::NOSIGNAL | rustix::net::SendFlags::DONTWAIT;
-    let _ = rustix::net::send(stream, bytes, flags);
 }

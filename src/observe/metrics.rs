@@ -28,7 +28,8 @@ pub(super) fn metrics(shell: &Shell) -> Vec<u8> {
     for (counter, meaning, value) in shell.counters().each() {
         // Peaks are kept in milliseconds and are no counters; Prometheus wants seconds.
         if let Some(peak) = counter.strip_suffix("_ms_max") {
-            begin(&mut out, peak, "_max_seconds", "gauge", &meaning.replace("milliseconds", "seconds"));
+            let meaning = meaning.trim_end_matches("milliseconds.");
+            begin(&mut out, peak, "_max_seconds", "gauge", &format!("{meaning}seconds."));
             name(&mut out, peak, "_max_seconds ");
             write_seconds(&mut out, Duration::from_millis(value));
             out.push(b'\n');

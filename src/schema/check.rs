@@ -75,7 +75,7 @@ impl<'s> Check<'s> {
 
     fn rule(&mut self, rule: &Rule, value: &Value, place: &Place<'_>) -> Verdict {
         let fits = match (rule, value) {
-            (Rule::Never, _) => return self.fault(place, || "not allowed".into()),
+            (Rule::Never, _) => return self.fault(place, &|| "not allowed".into()),
             (Rule::Type(types), _) => types.admits(value),
             (Rule::Enum(allowed), _) => self.is_one_of(allowed, value)?,
             (Rule::Bound(side, bound), Value::Number(number)) => is_within(*side, Num::of(number), *bound),
@@ -104,10 +104,12 @@ impl<'s> Check<'s> {
         if fits {
             return Ok(());
         }
-        self.fault(place, || format!("{}, got {}", expected(rule), quote(value)))
+        self.fault(place, &|| format!("{}, got {}", expected(rule), quote(value)))
     }
 
-    fn fault(&self, place: &Place<'_>, message: impl FnOnce() -> String) -> Verdict {
+    #[cold]
+    #[inline(never)]
+    fn fault(&self, place: &Place<'_>, message: &dyn Fn() -> String) -> Verdict {
         Err(Stop::Fault(if self.quiet { String::new() } else { place.sentence(&message()) }))
     }
 
@@ -139,14 +141,14 @@ impl<'s> Check<'s> {
             _ => return Ok(()),
         };
         let of = if bound == 1 { of.0 } else { of.1 };
-        self.fault(place, || format!("expected {words} {bound} {of}, got {number}"))
+        self.fault(place, &|| format!("expected {words} {bound} {of}, got {number}"))
     }
 
     fn object(&mut self, object: &Object, members: &Map<String, Value>, value: &Value, place: &Place<'_>) -> Verdict {
         self.effort.spend(object.required.len() + object.dependent_required.len() + object.dependent_schemas.len())?;
         for name in &object.required {
             if !members.contains_key(&**name) {
-                return self.fault(&Place::Member(place, name), || "missing".into());
+                return self.fault(&Place::Member(place, name), &|| "missing".into());
             }
         }
         self.count(object.count, members.len(), MEMBERS, place)?;
@@ -160,7 +162,7 @@ impl<'s> Check<'s> {
             self.effort.spend(needed.len())?;
             if let Some(name) = needed.iter().find(|name| !members.contains_key(&***name)) {
                 let because = || format!("missing; needed because {} is given", place::name(present));
-                return self.fault(&Place::Member(place, name), because);
+                return self.fault(&Place::Member(place, name), &because);
             }
         }
         for (present, schema) in &object.dependent_schemas {
@@ -192,7 +194,7 @@ impl<'s> Check<'s> {
         }
         let Some(additional) = object.additional.filter(|_| !known) else { return Ok(()) };
         if let [Rule::Never] = self.rules(additional) {
-            return self.fault(&here, || unknown(object, place));
+            return self.fault(&here, &|| unknown(object, place));
         }
         self.node(additional, member, &here)
     }
@@ -212,7 +214,7 @@ impl<'s> Check<'s> {
         if array.unique
             && let Some((first, second)) = twins(items, &mut self.effort)?
         {
-            return self.fault(place, || format!("items {first} and {second} are the same; no two may be"));
+            return self.fault(place, &|| format!("items {first} and {second} are the same; no two may be"));
         }
         let Some((contained, count)) = array.contains else { return Ok(()) };
         let mut found = 0;
@@ -241,7 +243,7 @@ impl<'s> Check<'s> {
                 continue;
             }
             if let Some(first) = fitting.replace(at) {
-                return self.fault(place, || {
+                return self.fault(place, &|| {
                     format!("fits alternatives {first} and {at} of `oneOf`; exactly one is expected")
                 });
             }
@@ -264,7 +266,7 @@ impl<'s> Check<'s> {
             }
         }
         if meant.is_empty() {
-            return self.fault(place, || format!("expected {}, got {}", types.names(), quote(value)));
+            return self.fault(place, &|| format!("expected {}, got {}", types.names(), quote(value)));
         }
         let mut tagged = Vec::new();
         for alternative in &meant {
@@ -341,5 +343,8 @@ fn unknown(object: &Object, parent: &Place<'_>) -> String {
     if object.properties.is_empty() {
         return format!("unknown {what}; none is known");
     }
-    format!("unknown {what}; known are {}", place::list(object.properties.iter().map(|(name, _)| place::name(name))))
+    format!(
+        "unknown {what}; known are {}",
+        place::list(&mut object.properties.iter().map(|(name, _)| place::name(name)))
+    )
 }

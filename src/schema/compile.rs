@@ -3,8 +3,6 @@
 //! The document is walked down the keywords that hold schemas; every schema on the way becomes a node, known by
 //! its address in the document. References are looked up when the walk is over and all anchors are known.
 
-use std::collections::HashMap;
-
 use serde_json::{Map, Value};
 
 use super::{DEPTH_MAX, Node, Rule, loops};
@@ -60,23 +58,30 @@ pub(super) fn compile(root: &Value) -> Result<Box<[Node]>, String> {
         None => Ok(compiler.nodes.into()),
         Some(loops::Loop::TooLong) => Err(format!("more than {DEPTH_MAX} schemas apply one through the other")),
         Some(loops::Loop::At(node)) => {
-            let place = compiler.places.get(node).map_or("", String::as_str);
+            let place = compiler.places.iter().find(|(of, _)| *of == node).map_or("", |(_, place)| place);
             Err(format!("`{place}`: leads back to itself without a step into the value"))
         }
     }
 }
 
 /// "`/properties/a/type`: what".
-pub(super) fn fault<'s>(pointer: impl Iterator<Item = &'s str>, what: &str) -> String {
-    let mut place = String::new();
-    for key in pointer {
-        place.push('/');
-        place.push_str(&key.replace('~', "~0").replace('/', "~1"));
-    }
+pub(super) fn fault(place: &str, what: &str) -> String {
     if place.is_empty() {
         return format!("the schema: {what}");
     }
     format!("`{place}`: {what}")
+}
+
+/// Appends a step to a JSON pointer.
+pub(super) fn step(place: &mut String, key: &str) {
+    place.push('/');
+    for letter in key.chars() {
+        match letter {
+            '~' => place.push_str("~0"),
+            '/' => place.push_str("~1"),
+            other => place.push(other),
+        }
+    }
 }
 
 /// A `$ref` to be looked up.
@@ -84,7 +89,7 @@ struct Reference<'s> {
     node: usize,
     rule: usize,
     to: &'s str,
-    path: Vec<String>,
+    place: String,
 }
 
 pub(super) struct Compiler<'s> {
@@ -93,13 +98,14 @@ pub(super) struct Compiler<'s> {
     /// The document's own name, without `#`; empty if it has none.
     id: &'s str,
     nodes: Vec<Node>,
-    by_address: HashMap<*const Value, usize>,
-    anchors: HashMap<&'s str, &'s Value>,
+    /// Sorted, like the anchors: a list to search is a tenth of a map's code.
+    by_address: Vec<(*const Value, usize)>,
+    anchors: Vec<(&'s str, &'s Value)>,
     references: Vec<Reference<'s>>,
-    /// Where the `$ref` of each node stands.
-    places: Vec<String>,
-    /// From the root to here.
-    path: Vec<String>,
+    /// The nodes that have a `$ref`, and where it stands.
+    places: Vec<(usize, String)>,
+    /// From the root to here, as a JSON pointer.
+    place: String,
     depth: usize,
 }
 
@@ -115,11 +121,11 @@ impl<'s> Compiler<'s> {
             draft,
             id,
             nodes: Vec::new(),
-            by_address: HashMap::new(),
-            anchors: HashMap::new(),
+            by_address: Vec::new(),
+            anchors: Vec::new(),
             references: Vec::new(),
             places: Vec::new(),
-            path: Vec::new(),
+            place: String::new(),
             depth: 0,
         })
     }
@@ -127,7 +133,10 @@ impl<'s> Compiler<'s> {
     /// The node of a schema.
     pub(super) fn schema(&mut self, schema: &'s Value) -> Result<usize, String> {
         let address = std::ptr::from_ref(schema);
-        if let Some(node) = self.by_address.get(&address) {
+        let at = self.by_address.partition_point(|(other, _)| *other < address);
+        if let Some((other, node)) = self.by_address.get(at)
+            && *other == address
+        {
             return Ok(*node);
         }
         if self.nodes.len() == NODES_MAX {
@@ -138,8 +147,7 @@ impl<'s> Compiler<'s> {
         }
         let node = self.nodes.len();
         self.nodes.push(Node::default());
-        self.places.push(String::new());
-        self.by_address.insert(address, node);
+        self.by_address.insert(at, (address, node));
         self.depth += 1;
         let rules = match schema {
             Value::Bool(true) => Vec::new(),
@@ -165,7 +173,7 @@ impl<'s> Compiler<'s> {
         if !std::ptr::eq(schema, self.root) && keywords.contains_key("$id") {
             return Err(self.fault("$id", "only the root may have one; remove it, and write `$ref` from the root"));
         }
-        if draft(keywords.get("$schema")) != Ok(self.draft) && keywords.contains_key("$schema") {
+        if draft(keywords.get("$schema")).ok() != Some(self.draft) && keywords.contains_key("$schema") {
             return Err(self.fault("$schema", "names another dialect than the root"));
         }
         match self.draft {
@@ -190,8 +198,13 @@ impl<'s> Compiler<'s> {
         for keyword in ["$anchor", "$dynamicAnchor"] {
             let Some(anchor) = keywords.get(keyword) else { continue };
             let Some(name) = anchor.as_str() else { return Err(self.fault(keyword, "expected a string")) };
-            if self.anchors.insert(name, schema).is_some_and(|other| !std::ptr::eq(other, schema)) {
-                return Err(self.fault(keyword, "another schema has the same anchor"));
+            let at = self.anchors.partition_point(|(other, _)| *other < name);
+            match self.anchors.get(at) {
+                Some((other, same)) if *other == name && std::ptr::eq(*same, schema) => {}
+                Some((other, _)) if *other == name => {
+                    return Err(self.fault(keyword, "another schema has the same anchor"));
+                }
+                _ => self.anchors.insert(at, (name, schema)),
             }
         }
         Ok(())
@@ -209,15 +222,22 @@ impl<'s> Compiler<'s> {
         self.arrays(keywords, &mut rules)?;
         if let Some(reference) = keywords.get("$ref") {
             let to = reference.as_str().ok_or_else(|| self.fault("$ref", "expected a string"))?;
-            self.places[node] = self.pointer("$ref");
-            self.references.push(Reference { node, rule: rules.len(), to, path: self.path.clone() });
+            let mut place = self.place.clone();
+            self.references.push(Reference { node, rule: rules.len(), to, place: place.clone() });
+            step(&mut place, "$ref");
+            self.places.push((node, place));
             // Until it is looked up.
             rules.push(Rule::Ref(node));
         }
-        rules.extend(self.schemas(keywords, "allOf")?.map(Rule::All));
-        rules.extend(self.schemas(keywords, "anyOf")?.map(Rule::Any));
-        rules.extend(self.schemas(keywords, "oneOf")?.map(Rule::One));
-        rules.extend(self.one(keywords, "not")?.map(Rule::Not));
+        let lists: [(_, fn(_) -> _); 3] = [("allOf", Rule::All), ("anyOf", Rule::Any), ("oneOf", Rule::One)];
+        for (keyword, rule) in lists {
+            if let Some(schemas) = self.schemas(keywords, keyword)? {
+                rules.push(rule(schemas));
+            }
+        }
+        if let Some(excluded) = self.one(keywords, "not")? {
+            rules.push(Rule::Not(excluded));
+        }
         let condition = self.one(keywords, "if")?;
         let (then, otherwise) = (self.one(keywords, "then")?, self.one(keywords, "else")?);
         if let Some(condition) = condition
@@ -231,7 +251,7 @@ impl<'s> Compiler<'s> {
     /// The schema that a keyword holds.
     pub(super) fn one(&mut self, keywords: &'s Keywords, keyword: &str) -> Result<Option<usize>, String> {
         let Some(schema) = keywords.get(keyword) else { return Ok(None) };
-        self.within(keyword, |compiler| compiler.schema(schema)).map(Some)
+        self.within(&[keyword], schema).map(Some)
     }
 
     /// The list of schemas that a keyword holds.
@@ -242,7 +262,7 @@ impl<'s> Compiler<'s> {
         };
         let mut nodes = Vec::with_capacity(schemas.len());
         for (at, schema) in schemas.iter().enumerate() {
-            nodes.push(self.within(keyword, |inner| inner.within(&at.to_string(), |inner| inner.schema(schema)))?);
+            nodes.push(self.within(&[keyword, &at.to_string()], schema)?);
         }
         Ok(Some(nodes.into()))
     }
@@ -257,32 +277,32 @@ impl<'s> Compiler<'s> {
         let Some(schemas) = schemas.as_object() else {
             return Err(self.fault(keyword, "expected an object of schemas"));
         };
-        let mut nodes = Vec::with_capacity(schemas.len());
+        let mut nodes: Vec<(&str, usize)> = Vec::with_capacity(schemas.len());
         for (name, schema) in schemas {
-            let node = self.within(keyword, |inner| inner.within(name, |inner| inner.schema(schema)))?;
-            nodes.push((name.as_str(), node));
+            let node = self.within(&[keyword, name], schema)?;
+            // Behind the others, unless a host has serde_json keep members in the order of the text.
+            let at = nodes.partition_point(|(other, _)| *other < name.as_str());
+            nodes.insert(at, (name.as_str(), node));
         }
-        nodes.sort_unstable();
         Ok(nodes)
     }
 
-    /// Runs with one more step on the path.
-    pub(super) fn within<T>(
-        &mut self,
-        key: &str,
-        run: impl FnOnce(&mut Self) -> Result<T, String>,
-    ) -> Result<T, String> {
-        self.path.push(key.to_owned());
-        let result = run(self)?;
-        self.path.pop();
-        Ok(result)
+    /// The node of a schema that is so many steps further.
+    pub(super) fn within(&mut self, steps: &[&str], schema: &'s Value) -> Result<usize, String> {
+        let here = self.place.len();
+        for key in steps {
+            step(&mut self.place, key);
+        }
+        let node = self.schema(schema)?;
+        self.place.truncate(here);
+        Ok(node)
     }
 
     /// Looks a `$ref` up; what it leads to may stand where no keyword led.
     fn follow(&mut self, reference: Reference<'s>) -> Result<(), String> {
-        self.path = reference.path;
+        self.place = reference.place;
         let target = self.resolve(reference.to).map_err(|what| self.fault("$ref", &what))?;
-        let target = self.within("$ref", |inner| inner.schema(target))?;
+        let target = self.within(&["$ref"], target)?;
         if let Some(rule) = self.nodes[reference.node].rules.get_mut(reference.rule) {
             *rule = Rule::Ref(target);
         }
@@ -305,23 +325,22 @@ impl<'s> Compiler<'s> {
         let fragment = percent_decoded(fragment).ok_or("its % codes are not UTF-8")?;
         let found = match fragment.is_empty() || fragment.starts_with('/') {
             true => self.root.pointer(&fragment),
-            false => self.anchors.get(fragment.as_str()).copied(),
+            false => self.anchors.iter().find(|(name, _)| *name == fragment).map(|(_, schema)| *schema),
         };
         found.ok_or_else(|| format!("there is no {:?} in the schema", super::place::cut(reference, 80)))
     }
 
     /// A fault of a keyword in the schema at hand.
+    #[cold]
     pub(super) fn fault(&self, keyword: &str, what: &str) -> String {
-        fault(self.path.iter().map(String::as_str).chain([keyword]), what)
+        let mut place = self.place.clone();
+        step(&mut place, keyword);
+        fault(&place, what)
     }
 
+    #[cold]
     fn here(&self, what: &str) -> String {
-        fault(self.path.iter().map(String::as_str), what)
-    }
-
-    fn pointer(&self, keyword: &str) -> String {
-        let place = self.fault(keyword, "");
-        place.trim_start_matches('`').trim_end_matches("`: ").to_owned()
+        fault(&self.place, what)
     }
 }
 

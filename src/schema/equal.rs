@@ -48,8 +48,8 @@ fn all<'v>(pairs: impl Iterator<Item = (&'v Value, Option<&'v Value>)>, effort: 
     Ok(true)
 }
 
-/// The first two items that are the same, if any. Long lists are sorted by a digest, and only what has the same
-/// digest is compared: whoever finds many values of one digest runs out of steps.
+/// The first item that is the same as one before it, and that one, if any. In long lists only what has the same digest
+/// is compared, found through chains of those whose digests end alike: whoever makes many of them runs out of steps.
 pub(super) fn twins(items: &[Value], effort: &mut Effort) -> Result<Option<(usize, usize)>, Spent> {
     if items.len() <= PAIRWISE_MAX {
         for (at, item) in items.iter().enumerate() {
@@ -61,24 +61,31 @@ pub(super) fn twins(items: &[Value], effort: &mut Effort) -> Result<Option<(usiz
         }
         return Ok(None);
     }
-    let mut digests = Vec::new();
+    let mut newest = vec![NOBODY; items.len().next_power_of_two()];
+    // Digest, and who came before in the same chain.
+    let mut digests: Vec<(u64, usize)> = Vec::with_capacity(items.len());
     for (at, item) in items.iter().enumerate() {
         let mut hasher = DefaultHasher::new();
         digest(item, &mut hasher, effort)?;
-        digests.push((hasher.finish(), at));
-    }
-    digests.sort_unstable();
-    for run in digests.chunk_by(|a, b| a.0 == b.0) {
-        for (at, (_, item)) in run.iter().enumerate() {
-            for (_, earlier) in &run[..at] {
-                if equal(&items[*earlier], &items[*item], effort)? {
-                    return Ok(Some((*earlier, *item)));
-                }
+        let own = hasher.finish();
+        let chain = own as usize & (newest.len() - 1);
+        let before = std::mem::replace(&mut newest[chain], at);
+        let (mut other, mut links) = (before, 0);
+        while let Some((digest, next)) = digests.get(other) {
+            if *digest == own && equal(&items[other], item, effort)? {
+                return Ok(Some((other, at)));
             }
+            other = *next;
+            links += 1;
         }
+        effort.spend(links / 64)?;
+        digests.push((own, before));
     }
     Ok(None)
 }
+
+/// The end of a chain.
+const NOBODY: usize = usize::MAX;
 
 /// Equal values have equal digests.
 fn digest(value: &Value, hasher: &mut DefaultHasher, effort: &mut Effort) -> Result<(), Spent> {

@@ -6,6 +6,7 @@
 use serde_json::{Map, Value};
 
 use super::DEPTH_MAX;
+use super::compile::step;
 
 const KEYWORD: &str = "x-mcp-header";
 /// Keywords that hold a schema, or a list of schemas.
@@ -133,8 +134,13 @@ impl<'s> Walk<'s> {
         Ok(HeaderParam { token: token.to_owned(), path, kind })
     }
 
+    #[cold]
     fn fault(&self, what: &str) -> String {
-        super::compile::fault(self.pointer.iter().copied().chain([KEYWORD]), what)
+        let mut place = String::new();
+        for key in self.pointer.iter().chain(&[KEYWORD]) {
+            step(&mut place, key);
+        }
+        super::compile::fault(&place, what)
     }
 }
 

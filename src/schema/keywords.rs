@@ -35,8 +35,9 @@ impl<'s> Compiler<'s> {
             }
             let mut types = Types::NONE;
             for name in names {
-                let known = name.as_str().and_then(Types::named);
-                let own = known.ok_or_else(|| self.fault("type", &format!("expected {}", Types::NAMES.join(", "))))?;
+                let Some(own) = name.as_str().and_then(Types::named) else {
+                    return Err(self.fault("type", &format!("expected {}", Types::NAMES.join(", "))));
+                };
                 types = types.with(own);
             }
             rules.push(Rule::Type(types));
@@ -45,7 +46,7 @@ impl<'s> Compiler<'s> {
             rules.push(Rule::Enum([constant.clone()].into()));
         }
         if let Some(allowed) = keywords.get("enum") {
-            let allowed = allowed.as_array().ok_or_else(|| self.fault("enum", "expected an array"))?;
+            let Some(allowed) = allowed.as_array() else { return Err(self.fault("enum", "expected an array")) };
             rules.push(Rule::Enum(allowed.clone().into()));
         }
         Ok(())
@@ -58,10 +59,14 @@ impl<'s> Compiler<'s> {
             ("maximum", Side::AtMost),
             ("exclusiveMaximum", Side::LessThan),
         ] {
-            rules.extend(self.number(keywords, keyword)?.map(|bound| Rule::Bound(side, Num::of(bound))));
+            if let Some(bound) = self.number(keywords, keyword)? {
+                rules.push(Rule::Bound(side, Num::of(bound)));
+            }
         }
         if let Some(divisor) = self.number(keywords, "multipleOf")? {
-            let divisor = Divisor::new(divisor).ok_or_else(|| self.fault("multipleOf", "expected more than 0"))?;
+            let Some(divisor) = Divisor::new(divisor) else {
+                return Err(self.fault("multipleOf", "expected more than 0"));
+            };
             rules.push(Rule::MultipleOf(divisor));
         }
         Ok(())
@@ -73,7 +78,7 @@ impl<'s> Compiler<'s> {
             rules.push(Rule::Length(length));
         }
         if let Some(pattern) = keywords.get("pattern") {
-            let pattern = pattern.as_str().ok_or_else(|| self.fault("pattern", "expected a string"))?;
+            let Some(pattern) = pattern.as_str() else { return Err(self.fault("pattern", "expected a string")) };
             rules.push(Rule::Pattern(self.pattern("pattern", pattern)?));
         }
         Ok(())
@@ -87,12 +92,15 @@ impl<'s> Compiler<'s> {
         for (pattern, schema) in self.schemas_by_name(keywords, "patternProperties")? {
             patterns.push((self.pattern("patternProperties", pattern)?, schema));
         }
-        let required = keywords.get("required").map_or(Ok([].into()), |names| self.names("required", names))?;
+        let required = match keywords.get("required") {
+            Some(names) => self.names("required", names)?,
+            None => Names::default(),
+        };
         let mut dependent_required = Vec::new();
         let mut dependent_schemas = owned(self.schemas_by_name(keywords, "dependentSchemas")?);
         if let Some(needed) = keywords.get("dependentRequired") {
             let what = "expected an object of lists of names";
-            let needed = needed.as_object().ok_or_else(|| self.fault("dependentRequired", what))?;
+            let Some(needed) = needed.as_object() else { return Err(self.fault("dependentRequired", what)) };
             for (name, names) in needed {
                 dependent_required.push((name.as_str().into(), self.names("dependentRequired", names)?));
             }
@@ -100,15 +108,13 @@ impl<'s> Compiler<'s> {
         // What both were in one until draft-07; 2020-12 leaves it to us whether it still counts.
         if let Some(either) = keywords.get("dependencies") {
             let what = "expected an object of schemas or lists of names";
-            let either = either.as_object().ok_or_else(|| self.fault("dependencies", what))?;
+            let Some(either) = either.as_object() else { return Err(self.fault("dependencies", what)) };
             for (name, needed) in either {
                 let own: Box<str> = name.as_str().into();
                 if needed.is_array() {
                     dependent_required.push((own, self.names("dependencies", needed)?));
                 } else {
-                    let schema =
-                        self.within("dependencies", |inner| inner.within(name, |inner| inner.schema(needed)))?;
-                    dependent_schemas.push((own, schema));
+                    dependent_schemas.push((own, self.within(&["dependencies", name], needed)?));
                 }
             }
         }
@@ -183,9 +189,11 @@ impl<'s> Compiler<'s> {
     }
 
     fn names(&self, keyword: &str, names: &Value) -> Result<Names, String> {
-        let names: Option<Vec<Box<str>>> =
-            names.as_array().and_then(|names| names.iter().map(|name| name.as_str().map(Into::into)).collect());
-        names.map(Into::into).ok_or_else(|| self.fault(keyword, "expected an array of names"))
+        let mut texts: Vec<Box<str>> = Vec::new();
+        let all_are_texts = names
+            .as_array()
+            .is_some_and(|names| names.iter().all(|name| name.as_str().map(|text| texts.push(text.into())).is_some()));
+        if all_are_texts { Ok(texts.into()) } else { Err(self.fault(keyword, "expected an array of names")) }
     }
 
     fn pattern(&self, keyword: &str, pattern: &str) -> Result<Pattern, String> {

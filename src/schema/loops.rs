@@ -9,45 +9,50 @@ pub(super) enum Loop {
     TooLong,
 }
 
-/// Takes away, again and again, the nodes that lead to none that is left. A loop is what remains; else the round in
-/// which a node went is the length of the longest way from it.
+/// Finds for each node the length of the longest way from it, as soon as those of all its targets are known. Who leads
+/// to a loop never gets one.
 pub(super) fn find(nodes: &[Node]) -> Option<Loop> {
-    let mut targets = Vec::new();
-    let mut sources = vec![Vec::new(); nodes.len()];
-    for (at, node) in nodes.iter().enumerate() {
-        let own = in_place(node);
-        for target in &own {
-            sources[*target].push(at);
-        }
-        targets.push(own);
+    let mut targets = Vec::with_capacity(nodes.len());
+    for node in nodes {
+        targets.push(in_place(node));
     }
-    let mut open: Vec<usize> = targets.iter().map(Vec::len).collect();
-    let mut heights = vec![0; nodes.len()];
-    let mut leaves: Vec<usize> = (0..nodes.len()).filter(|at| open[*at] == 0).collect();
-    while let Some(leaf) = leaves.pop() {
-        for source in &sources[leaf] {
-            heights[*source] = heights[*source].max(heights[leaf] + 1);
-            open[*source] -= 1;
-            if open[*source] == 0 {
-                leaves.push(*source);
+    let mut heights: Vec<Option<usize>> = vec![None; nodes.len()];
+    loop {
+        let mut some_new = false;
+        // Backwards: nearly all targets come behind those who lead to them.
+        for at in (0..nodes.len()).rev() {
+            if heights[at].is_none() {
+                heights[at] = height(&targets[at], &heights);
+                some_new |= heights[at].is_some();
             }
         }
+        if !some_new {
+            break;
+        }
     }
-    if let Some(stuck) = open.iter().position(|open| *open > 0) {
-        return Some(Loop::At(on_the_loop(nodes, &targets, &open, stuck)));
+    if let Some(stuck) = heights.iter().position(Option::is_none) {
+        return Some(Loop::At(on_the_loop(nodes, &targets, &heights, stuck)));
     }
-    heights.iter().any(|height| *height > DEPTH_MAX).then_some(Loop::TooLong)
+    heights.iter().any(|height| *height > Some(DEPTH_MAX)).then_some(Loop::TooLong)
+}
+
+fn height(targets: &[usize], heights: &[Option<usize>]) -> Option<usize> {
+    let mut height = 0;
+    for target in targets {
+        height = height.max(heights[*target]? + 1);
+    }
+    Some(height)
 }
 
 /// What is stuck leads to a loop; after as many steps as there are nodes the walk is on it, and a loop has a `$ref`,
 /// because all other ways lead down the tree.
-fn on_the_loop(nodes: &[Node], targets: &[Vec<usize>], open: &[usize], stuck: usize) -> usize {
+fn on_the_loop(nodes: &[Node], targets: &[Vec<usize>], heights: &[Option<usize>], stuck: usize) -> usize {
     let mut at = stuck;
     for step in 0..2 * nodes.len() {
         if step >= nodes.len() && nodes[at].rules.iter().any(|rule| matches!(rule, Rule::Ref(_))) {
             break;
         }
-        at = targets[at].iter().copied().find(|target| open[*target] > 0).unwrap_or(at);
+        at = targets[at].iter().copied().find(|target| heights[*target].is_none()).unwrap_or(at);
     }
     at
 }

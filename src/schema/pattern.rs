@@ -62,57 +62,62 @@ impl Pattern {
 /// From the standard's dialect to that of `regex-lite`.
 fn rewrite(pattern: &str) -> Result<String, String> {
     let mut out = String::with_capacity(pattern.len());
-    let mut letters = pattern.chars().peekable();
-    let mut in_class = false;
-    while let Some(letter) = letters.next() {
-        match letter {
+    let mut letters = Vec::with_capacity(pattern.len());
+    for letter in pattern.chars() {
+        letters.push(letter);
+    }
+    let (mut at, mut in_class) = (0, false);
+    while let Some(&letter) = letters.get(at) {
+        at += 1;
+        let next = letters.get(at).copied();
+        let mut own = [0; 4];
+        let piece: &str = match letter {
             '\\' => {
-                let letter = letters.next();
-                match letters.peek().copied() {
-                    Some(control) if letter == Some('c') && control.is_ascii_alphabetic() => {
-                        letters.next();
+                at += 1;
+                let behind = letters.get(at).copied();
+                match behind {
+                    Some(control) if next == Some('c') && control.is_ascii_alphabetic() => {
+                        at += 1;
                         out.push_str(&format!(r"\x{:02x}", u32::from(control) % 32));
                     }
-                    next => escape(letter, next, in_class, &mut out)?,
+                    _ => escape(next, behind, in_class, &mut out)?,
                 }
+                ""
             }
-            '[' if in_class => out.push_str("\\["),
+            '[' if in_class => "\\[",
             '[' => {
-                out.push('[');
-                if letters.next_if_eq(&'^').is_some() {
-                    out.push('^');
-                }
+                let excludes = next == Some('^');
+                at += usize::from(excludes);
                 // To the standard this is an empty class, to `regex-lite` a class that begins with a bracket.
-                if letters.next_if_eq(&']').is_some() {
-                    match out.ends_with('^') {
-                        true => out.replace_range(out.len() - 2.., r"[\s\S]"),
-                        false => return Err("`[]` matches nothing; write `\\]` for a bracket".into()),
-                    }
-                    continue;
+                let is_empty = letters.get(at) == Some(&']');
+                at += usize::from(is_empty);
+                in_class = !is_empty;
+                match (excludes, is_empty) {
+                    (false, true) => return Err("`[]` matches nothing; write `\\]` for a bracket".into()),
+                    (true, true) => r"[\s\S]",
+                    (true, false) => "[^",
+                    (false, false) => "[",
                 }
-                in_class = true;
             }
             ']' if in_class => {
                 in_class = false;
-                out.push(']');
+                "]"
             }
             // Doubled, they would be operators on classes.
-            '&' | '~' if in_class => out.extend(['\\', letter]),
-            '-' if in_class && letters.peek() == Some(&'-') => return Err("`--` in a class; write `\\-`".into()),
-            '.' if !in_class => out.push_str(r"[^\n\r\u{2028}\u{2029}]"),
-            '(' if letters.peek() == Some(&'?') => {
-                let mut ahead = letters.clone();
-                ahead.next();
-                match (ahead.next(), ahead.next()) {
-                    (Some('=' | '!'), _) | (Some('<'), Some('=' | '!')) => {
-                        return Err("look-around is not supported".into());
-                    }
-                    (Some(':' | '<'), _) => out.push('('),
-                    _ => return Err("a group begins with `(`, `(?:` or `(?<name>`; flags are not supported".into()),
+            '&' if in_class => r"\&",
+            '~' if in_class => r"\~",
+            '-' if in_class && next == Some('-') => return Err("`--` in a class; write `\\-`".into()),
+            '.' if !in_class => r"[^\n\r\u{2028}\u{2029}]",
+            '(' if next == Some('?') => match (letters.get(at + 1), letters.get(at + 2)) {
+                (Some('=' | '!'), _) | (Some('<'), Some('=' | '!')) => {
+                    return Err("look-around is not supported".into());
                 }
-            }
-            other => out.push(other),
-        }
+                (Some(':' | '<'), _) => "(",
+                _ => return Err("a group begins with `(`, `(?:` or `(?<name>`; flags are not supported".into()),
+            },
+            other => other.encode_utf8(&mut own),
+        };
+        out.push_str(piece);
     }
     Ok(out)
 }
@@ -120,23 +125,27 @@ fn rewrite(pattern: &str) -> Result<String, String> {
 /// Rewrites a backslash and the `letter` behind it.
 fn escape(letter: Option<char>, next: Option<char>, in_class: bool, out: &mut String) -> Result<(), String> {
     let Some(letter) = letter else { return Err("ends in a backslash".into()) };
-    match letter {
+    let mut own = [0; 4];
+    let own: &str = letter.encode_utf8(&mut own);
+    let pieces = match letter {
         // What is a class on both ends cannot become the end of a range.
-        's' if in_class => out.extend([r"\s", SPACE, r"\s"]),
-        'S' if in_class => out.extend([r"\d", NOT_SPACE, r"\d"]),
-        's' => out.extend([r"[\s", SPACE, "]"]),
-        'S' => out.extend([r"[^\s", SPACE, "]"]),
-        'b' if in_class => out.push_str(r"\x08"),
+        's' if in_class => [r"\s", SPACE, r"\s"],
+        'S' if in_class => [r"\d", NOT_SPACE, r"\d"],
+        's' => [r"[\s", SPACE, "]"],
+        'S' => [r"[^\s", SPACE, "]"],
+        'b' if in_class => [r"\x08", "", ""],
         'b' if next == Some('{') => return Err("`\\b` is not repeated".into()),
-        '0' if !next.is_some_and(|next| next.is_ascii_digit()) => out.push_str(r"\x00"),
+        '0' if !next.is_some_and(|next| next.is_ascii_digit()) => [r"\x00", "", ""],
         // Without the backslash: to `regex-lite` these are word boundaries.
-        '<' | '>' => out.push(letter),
-        'd' | 'D' | 'w' | 'W' | 'b' | 'B' | 't' | 'n' | 'v' | 'f' | 'r' | 'x' | 'u' => out.extend(['\\', letter]),
-        // It has the better words for what it does not know.
-        'p' | 'P' | '0'..='9' => out.extend(['\\', letter]),
-        letter if letter.is_ascii_punctuation() => out.extend(['\\', letter]),
+        '<' | '>' => [own, "", ""],
+        // It has the better words for the last of these, which it does not know.
+        'd' | 'D' | 'w' | 'W' | 'b' | 'B' | 't' | 'n' | 'v' | 'f' | 'r' | 'x' | 'u' | 'p' | 'P' | '0'..='9' => {
+            ["\\", own, ""]
+        }
+        letter if letter.is_ascii_punctuation() => ["\\", own, ""],
         letter => return Err(format!("`\\{letter}` is no escape of ECMA-262")),
-    }
+    };
+    pieces.iter().for_each(|piece| out.push_str(piece));
     Ok(())
 }
 

@@ -60,7 +60,7 @@ impl Place<'_> {
 /// Cut, and without the control characters that JSON does not escape; it may go to a log.
 fn printable(sentence: &str) -> String {
     let sentence = cut(sentence, SENTENCE_BYTES_MAX);
-    if sentence.contains(char::is_control) { sentence.replace(char::is_control, "?") } else { sentence }
+    sentence.chars().map(|letter| if letter.is_control() { '?' } else { letter }).collect()
 }
 
 /// Whether a name can stand in a path as it is.
@@ -99,7 +99,7 @@ fn quote_text(text: &str) -> String {
 pub(super) fn quote_all(values: &[Value]) -> String {
     match values {
         [one] => quote_whole(one),
-        _ => format!("one of {}", list(values.iter().map(quote_whole))),
+        _ => format!("one of {}", list(&mut values.iter().map(quote_whole))),
     }
 }
 
@@ -109,7 +109,7 @@ fn quote_whole(value: &Value) -> String {
 }
 
 /// "a, b, c", at most so many bytes.
-pub(super) fn list(names: impl Iterator<Item = String>) -> String {
+pub(super) fn list(names: &mut dyn Iterator<Item = String>) -> String {
     let mut list = String::new();
     for name in names {
         let comma = if list.is_empty() { "" } else { ", " };

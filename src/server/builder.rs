@@ -16,6 +16,7 @@ use crate::handle::Handle;
 use crate::jsonrpc;
 use crate::limits::Limits;
 use crate::mcp::describe::{Cache, Prompt, Resource, ResourceTemplate, Tool};
+use crate::mcp::put;
 use crate::mcp::result::{CallError, CallResult, Completion, PromptResult, ReadResult};
 use crate::prompts::{Blank, CompletionRequest};
 use crate::resources::ReadRequest;
@@ -45,8 +46,8 @@ pub struct Builder {
 impl Builder {
     pub(super) fn new(name: String, version: String) -> Builder {
         let mut info = serde_json::Map::new();
-        info.insert("name".into(), name.into());
-        info.insert("version".into(), version.into());
+        put(&mut info, "name", name.into());
+        put(&mut info, "version", version.into());
         Builder {
             info,
             tools: Toolset::new(),
@@ -66,7 +67,7 @@ impl Builder {
 
     /// What people see instead of the name.
     pub fn title(mut self, title: impl Into<String>) -> Builder {
-        self.info.insert("title".into(), title.into().into());
+        put(&mut self.info, "title", title.into().into());
         self
     }
 

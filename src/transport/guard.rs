@@ -50,11 +50,7 @@ impl Guard {
             return true;
         }
         if let Some(local) = local
-            && name
-                .trim_start_matches('[')
-                .trim_end_matches(']')
-                .parse()
-                .is_ok_and(|ip: IpAddr| ip.to_canonical() == local)
+            && inside(name).unwrap_or(name).parse().is_ok_and(|ip: IpAddr| ip.to_canonical() == local)
         {
             return true;
         }
@@ -80,11 +76,19 @@ impl Guard {
 }
 
 fn foreign(what: &str, value: &str, option: &str, method: &str) -> Rejection {
-    let value: String = value.chars().filter(|c| !c.is_control()).take(100).collect();
+    let mut shown = String::new();
+    for letter in value.chars().filter(|letter| !letter.is_control()).take(100) {
+        shown.push(letter);
+    }
     Rejection::new(
         403,
-        format!("{what} {value:?} is not one of this server's; allow it with {option} (Builder::{method})"),
+        format!("{what} {shown:?} is not one of this server's; allow it with {option} (Builder::{method})"),
     )
+}
+
+/// What stands in the brackets of an IPv6 address.
+fn inside(name: &str) -> Option<&str> {
+    name.strip_prefix('[')?.strip_suffix(']')
 }
 
 /// Name and port of a Host value; none if it is not one.
@@ -96,8 +100,7 @@ fn split_host(value: &str) -> Option<(&str, Option<u16>)> {
         }
         None => value.split_at(value.find(':').unwrap_or(value.len())),
     };
-    let inside = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
-    let legal = match inside {
+    let legal = match inside(name) {
         Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
         None => !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_')),
     };

@@ -48,7 +48,11 @@ impl Desk<'_> {
             _ => None,
         };
         let bytes = line.len();
-        self.message(lines, body, bytes).map_err(|refused| Rejection { id: refused.id.or(id), ..refused })
+        let mut taken = self.message(lines, body, bytes);
+        if let Err(refused) = &mut taken {
+            refused.id = refused.id.take().or(id);
+        }
+        taken
     }
 
     fn message(&mut self, lines: &Lines, body: Body<'_>, bytes: usize) -> Result<Taken, Rejection> {

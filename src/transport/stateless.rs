@@ -5,8 +5,6 @@ use std::borrow::Cow;
 use std::cell::Cell;
 use std::rc::Rc;
 
-use serde_json::json;
-
 use super::classify::{Cause, Header};
 use super::messages::{Asker, Request};
 use super::{Admission, Desk, Exchange, Form, form};
@@ -19,6 +17,7 @@ use crate::jsonrpc::{Error, HEADER_MISMATCH, INVALID_PARAMS, METHOD_NOT_FOUND, P
 use crate::mcp::capability::Capabilities;
 use crate::mcp::meta::{Claim, Meta};
 use crate::mcp::peer::{ClientInfo, Peer, Principal};
+use crate::mcp::{object, put};
 use crate::method::Method;
 use crate::mirror;
 use crate::revision::{Named, Revision};
@@ -160,27 +159,25 @@ const LISTEN_ANSWER_BYTES: usize = 4096;
 /// T-13 … T-15: the headers say what the body says.
 fn check_mirrors(head: Option<&Head<'_>>, request: &Request<'_>, version: &str) -> Result<(), Error> {
     let Some(head) = head else { return Ok(()) };
-    let mismatch = |words: String| Err(Error::new(HEADER_MISMATCH, words));
+    let mismatch = |words: &str| Err(Error::new(HEADER_MISMATCH, words));
     match head.protocol_version {
         Some(header) if header == version => {}
-        Some(_) => {
-            return mismatch("MCP-Protocol-Version and _meta's protocolVersion differ; send the same in both".into());
-        }
-        None => return mismatch("MCP-Protocol-Version is missing; repeat _meta's protocolVersion in it".into()),
+        Some(_) => return mismatch("MCP-Protocol-Version and _meta's protocolVersion differ; send the same in both"),
+        None => return mismatch("MCP-Protocol-Version is missing; repeat _meta's protocolVersion in it"),
     }
     match head.mcp_method {
         Some(header) if header == request.method => {}
-        Some(_) => return mismatch("Mcp-Method and the body's method differ; send the same in both".into()),
-        None => return mismatch("Mcp-Method is missing; repeat the body's method in it".into()),
+        Some(_) => return mismatch("Mcp-Method and the body's method differ; send the same in both"),
+        None => return mismatch("Mcp-Method is missing; repeat the body's method in it"),
     }
     if let Some(name) = named_target(request.method, &request.params) {
         let Some(header) = head.mcp_name else {
-            return mismatch("Mcp-Name is missing; repeat the body's name or uri in it".into());
+            return mismatch("Mcp-Name is missing; repeat the body's name or uri in it");
         };
         match mirror::same_string(header, &name) {
             Ok(true) => {}
-            Ok(false) => return mismatch("Mcp-Name and the body's name or uri differ; send the same in both".into()),
-            Err(fault) => return mismatch(format!("Mcp-Name: {fault}")),
+            Ok(false) => return mismatch("Mcp-Name and the body's name or uri differ; send the same in both"),
+            Err(fault) => return mismatch(&format!("Mcp-Name: {fault}")),
         }
     }
     Ok(())
@@ -204,12 +201,12 @@ fn declared(meta: &Meta<'_>) -> Result<(Capabilities, ClientInfo), Error> {
 
 /// The error for a request whose envelope is not whole, naming what is missing.
 fn no_envelope(meta: &Meta<'_>) -> Error {
-    let keys = [
-        ("io.modelcontextprotocol/protocolVersion", meta.version().is_none()),
-        ("io.modelcontextprotocol/clientCapabilities", meta.capabilities().is_none()),
-    ];
-    let missing: Vec<_> = keys.iter().filter(|(_, is_missing)| *is_missing).map(|(key, _)| *key).collect();
-    Error::new(INVALID_PARAMS, format!("params._meta: {} missing", missing.join(" and ")))
+    let missing = match (meta.version(), meta.capabilities()) {
+        (None, None) => "io.modelcontextprotocol/protocolVersion and io.modelcontextprotocol/clientCapabilities",
+        (None, _) => "io.modelcontextprotocol/protocolVersion",
+        _ => "io.modelcontextprotocol/clientCapabilities",
+    };
+    Error::new(INVALID_PARAMS, format!("params._meta: {missing} missing"))
 }
 
 fn bad_envelope(key: &str, expected: &str) -> Error {
@@ -221,7 +218,9 @@ fn unsupported(requested: &str) -> Error {
     let supported = Revision::STATELESS.map(Revision::as_str);
     let words = format!("Unsupported protocol version; this server supports {} in the envelope", supported.join(", "));
     let requested = crate::jsonrpc::prefix(requested, 64);
-    Error::new(UNSUPPORTED_VERSION, words).with_data(json!({ "supported": supported, "requested": requested }))
+    let mut data = object("supported", supported.to_vec().into());
+    put(&mut data, "requested", requested.into());
+    Error::new(UNSUPPORTED_VERSION, words).with_data(data.into())
 }
 
 /// T-15: what `Mcp-Name` mirrors; none where there is nothing, or nothing that could be compared.

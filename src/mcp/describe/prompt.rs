@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::{About, described};
+use crate::mcp::put;
 
 /// The description of a prompt: words that a user chooses, with blanks to fill in.
 ///
@@ -57,7 +58,7 @@ impl Argument {
 
     fn members(&self) -> Map<String, Value> {
         let mut members = self.about.members();
-        members.insert("required".into(), self.required.into());
+        put(&mut members, "required", self.required.into());
         members
     }
 }
@@ -78,7 +79,7 @@ impl Prompt {
         let mut members = self.about.members();
         if !self.arguments.is_empty() {
             let arguments = self.arguments.iter().map(|argument| Value::Object(argument.members()));
-            members.insert("arguments".into(), arguments.collect());
+            put(&mut members, "arguments", arguments.collect());
         }
         members
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::{About, described};
+use crate::mcp::put;
 
 /// For how long clients may keep a result, and whether they may share it (F-160).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,12 +58,12 @@ impl Resource {
 
     pub(crate) fn members(&self) -> Map<String, Value> {
         let mut members = self.about.members();
-        members.insert("uri".into(), self.uri.clone().into());
+        put(&mut members, "uri", self.uri.clone().into());
         if let Some(mime_type) = &self.mime_type {
-            members.insert("mimeType".into(), mime_type.clone().into());
+            put(&mut members, "mimeType", mime_type.clone().into());
         }
         if let Some(size) = self.size {
-            members.insert("size".into(), size.into());
+            put(&mut members, "size", size.into());
         }
         members
     }
@@ -113,9 +114,9 @@ impl ResourceTemplate {
 
     pub(crate) fn members(&self) -> Map<String, Value> {
         let mut members = self.about.members();
-        members.insert("uriTemplate".into(), self.uri_template.clone().into());
+        put(&mut members, "uriTemplate", self.uri_template.clone().into());
         if let Some(mime_type) = &self.mime_type {
-            members.insert("mimeType".into(), mime_type.clone().into());
+            put(&mut members, "mimeType", mime_type.clone().into());
         }
         members
     }

@@ -5,7 +5,9 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::{About, described};
+use crate::jsonrpc::write_json;
 use crate::mcp::capability::ClientCapability;
+use crate::mcp::put;
 
 /// The description of a tool: what `tools/list` says of it, and how its calls are treated.
 ///
@@ -111,7 +113,7 @@ impl Tool {
     }
 
     fn annotation(mut self, name: &str, value: bool) -> Tool {
-        self.annotations.insert(name.into(), value.into());
+        put(&mut self.annotations, name, value.into());
         self
     }
 
@@ -126,7 +128,7 @@ impl Tool {
         if name.is_empty() || name.len() > 128 || !name.bytes().all(legal) {
             return Some(format!("tool {name:?}: a name is 1 to 128 of A-Z a-z 0-9 _ - ."));
         }
-        if self.input_schema.get("type") != Some(&json!("object")) {
+        if !is_of_object(&self.input_schema) {
             return Some(format!("tool {name:?}: input_schema: expected an object with \"type\": \"object\""));
         }
         self.about.fault().map(|fault| format!("tool {fault}"))
@@ -135,26 +137,37 @@ impl Tool {
     /// The entry in `tools/list` without its output schema.
     pub(crate) fn entry(&self) -> Map<String, Value> {
         let mut entry = self.about.members();
-        entry.insert("inputSchema".into(), self.input_schema.clone());
+        put(&mut entry, "inputSchema", self.input_schema.clone());
         if !self.annotations.is_empty() {
-            entry.insert("annotations".into(), self.annotations.clone().into());
+            put(&mut entry, "annotations", self.annotations.clone().into());
         }
         entry
     }
 
-    /// The output schema for clients that know only objects.
-    pub(crate) fn output_schema_of_object(&self) -> Option<Value> {
+    /// The output schema as JSON: for clients that know only objects, and for all others.
+    pub(crate) fn output_schemas(&self) -> Option<[Vec<u8>; 2]> {
         let schema = self.output_schema.as_ref()?;
-        if schema.get("type") == Some(&json!("object")) {
-            return Some(schema.clone());
+        let (mut of_object, mut any) = (Vec::new(), Vec::new());
+        write_json(&mut any, schema);
+        if is_of_object(schema) {
+            return Some([any.clone(), any]);
         }
         let mut inner = schema.clone();
         // References begin at the root.
         let definitions = inner.as_object_mut().and_then(|members| members.remove("$defs"));
-        let mut outer = json!({ "type": "object", "properties": { "result": inner }, "required": ["result"] });
+        of_object.push(b'{');
         if let Some(definitions) = definitions {
-            outer["$defs"] = definitions;
+            of_object.extend_from_slice(b"\"$defs\":");
+            write_json(&mut of_object, &definitions);
+            of_object.push(b',');
         }
-        Some(outer)
+        of_object.extend_from_slice(b"\"properties\":{\"result\":");
+        write_json(&mut of_object, &inner);
+        of_object.extend_from_slice(b"},\"required\":[\"result\"],\"type\":\"object\"}");
+        Some([of_object, any])
     }
+}
+
+fn is_of_object(schema: &Value) -> bool {
+    schema.get("type").and_then(Value::as_str) == Some("object")
 }
