@@ -7,6 +7,7 @@
 pub(crate) mod answer;
 pub(crate) mod calls;
 pub(crate) mod connection;
+mod crowd;
 pub(crate) mod lines;
 pub(crate) mod listen;
 pub(crate) mod pump;

@@ -243,7 +243,10 @@ impl Future for Turns {
             }
             let _ = self.tasks.as_mut().poll(cx);
             self.shell.notice_crowds();
-            let Some(next) = self.shell.next_deadline() else { return Poll::Pending };
+            let Some(next) = self.shell.next_deadline() else {
+                self.sleep = None;
+                return Poll::Pending;
+            };
             let now = self.shell.now();
             if next <= now {
                 if self.shell.run_due(now) {

@@ -1145,7 +1145,8 @@ async def i07_ten_thousand_idle_streams_cost_at_most_four_kib_each():
         await asyncio.sleep(3)   # memory is given back when nobody goes any more
         return server.rss()
 
-    async with Server() as server:
+    # As the unit in packaging/ has it: what glibc caches lies behind what is free, and keeps it.
+    async with Server(env={"GLIBC_TUNABLES": "glibc.malloc.tcache_count=0"}) as server:
         base = server.rss()
         conns = await opened(server)
         each, cpu = (server.rss() - base) / count, server.cpu()
@@ -1159,7 +1160,7 @@ async def i07_ten_thousand_idle_streams_cost_at_most_four_kib_each():
         assert shown["gauges"]["sessions"] == 0, shown["gauges"]
         assert each <= 4096, f"{each:.0f} bytes of RSS per session"
         # Told, not asserted: the kernel's share of a write to loopback is the machine's affair. The goal is 1 %.
-        assert max(left) <= 4 * MIB, f"after they close, {left} bytes more than at the start stay"
+        assert max(left) <= 3 * MIB, f"after they close, {left} bytes more than at the start stay"
         assert late["loop_stalls"] == 0, f"the loop stalled: {late}"
 
     kib = [f"{bytes // 1024:+}" for bytes in left]

@@ -11,12 +11,12 @@ use slab::Slab;
 use smol::LocalExecutor;
 
 use super::calls::{CallKey, Running};
+use super::crowd::Crowd;
 use super::ready::{ReadySet, Watched};
 use crate::clock::{Clock, Instant};
 use crate::context::Services;
 use crate::counters::{Counters, count, peak};
 use crate::events::Kind;
-use crate::heap::{EXCHANGES, Heap};
 use crate::limits::Limits;
 use crate::session::{Reason, Session, SessionKey, SessionTable};
 use crate::transport::lines::Lines;
@@ -47,7 +47,7 @@ pub(crate) struct Shell {
     pub(crate) watchers: Cell<usize>,
     beat_phase: Cell<u32>,
     connection_serial: Cell<u32>,
-    heap: RefCell<Heap>,
+    pub(super) crowd: Cell<Crowd>,
     /// Who waits for the last connection to end.
     vacant: Cell<Option<Waker>>,
 }
@@ -100,12 +100,6 @@ const BUFFERS_KEPT: usize = 4;
 const BUFFER_BYTES: usize = 4096;
 /// Keep-alives and expiries between two turns of the executor, so that ten thousand streams do not hold the loop.
 const DUE_PER_TURN: usize = 64;
-/// Nobody has come or gone for so long after a crowd: this is who stays.
-const SETTLES_IN: Duration = Duration::from_millis(500);
-/// So often this is waited for.
-const SETTLES_MAX: usize = 20;
-/// Tasks that the executor's queue holds in one piece of memory, at most.
-const TASKS_IN_A_PIECE: usize = 64;
 
 impl Shell {
     pub(crate) fn new(policy: Policy, services: Rc<Services>) -> Rc<Shell> {
@@ -129,7 +123,7 @@ impl Shell {
             watchers: Cell::new(0),
             beat_phase: Cell::new(0),
             connection_serial: Cell::new(0),
-            heap: RefCell::default(),
+            crowd: Cell::default(),
             vacant: Cell::default(),
         })
     }
@@ -280,37 +274,6 @@ impl Shell {
         }
         self.vacant.set(Some(cx.waker().clone()));
         Poll::Pending
-    }
-
-    /// Gives memory back when a crowd has gone, until nobody goes any more. Asked on every turn of the loop.
-    pub(crate) fn notice_crowds(self: &Rc<Self>) {
-        if !self.heap.borrow_mut().note(self.crowd()) {
-            return;
-        }
-        let shell = self.clone();
-        let task = self.spawn(async move {
-            for _ in 0..SETTLES_MAX {
-                let before = shell.crowd();
-                shell.clock().sleep_until(shell.now() + SETTLES_IN).await;
-                if shell.crowd() == before {
-                    break;
-                }
-            }
-            for _ in 0..EXCHANGES {
-                shell.heap.borrow_mut().give_back();
-                // The executor's queue takes a piece at a time: now it is one of the others.
-                for _ in 0..TASKS_IN_A_PIECE {
-                    smol::future::yield_now().await;
-                }
-                shell.clock().sleep_until(shell.now() + SETTLES_IN / 4).await;
-            }
-            shell.heap.borrow_mut().settle(shell.crowd());
-        });
-        task.into_iter().for_each(smol::Task::detach);
-    }
-
-    fn crowd(&self) -> usize {
-        self.connections.borrow().len() + self.table.borrow().len()
     }
 
     fn shed_waits(&self, connections: &Slab<Rc<Presence>>) {
