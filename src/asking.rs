@@ -6,7 +6,6 @@
 //! arguments, so that it opens nothing else.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use serde_json::{Value, json};
@@ -33,12 +32,27 @@ pub(crate) struct Rounds {
     about: About,
     round: usize,
     /// JSON, as it came: most are never looked at.
-    answers: BTreeMap<String, String>,
+    answers: Texts,
     /// The answers that the handler has looked at in this round; only these go on to the next.
     used: RefCell<Vec<String>>,
     /// Key and question, as JSON.
-    wanted: RefCell<BTreeMap<String, String>>,
+    wanted: RefCell<Texts>,
     is_retry: bool,
+}
+
+/// Texts by their keys, sorted: a handful, for which a map would be 5 KB of program.
+type Texts = Vec<(String, String)>;
+
+fn place(texts: &Texts, key: &str) -> Result<usize, usize> {
+    texts.binary_search_by(|(other, _)| other.as_str().cmp(key))
+}
+
+/// Puts a text in place of the one that has its key, if there is one.
+fn set(texts: &mut Texts, key: &str, text: String) {
+    match place(texts, key) {
+        Ok(at) => texts[at].1 = text,
+        Err(at) => texts.insert(at, (key.to_owned(), text)),
+    }
 }
 
 /// What a request state belongs to.
@@ -52,16 +66,16 @@ struct About {
 /// What is sealed in a request state.
 struct State {
     round: usize,
-    answers: BTreeMap<String, String>,
+    answers: Texts,
 }
 
 impl State {
     fn read(text: &[u8]) -> Option<State> {
         // From text, as all else: reading JSON from bytes would be 8 KB of its own.
         let members: Members<'_> = serde_json::from_str(std::str::from_utf8(text).ok()?).ok()?;
-        let mut state = State { round: members.get("round")?.get().parse().ok()?, answers: BTreeMap::new() };
+        let mut state = State { round: members.get("round")?.get().parse().ok()?, answers: Texts::new() };
         for (key, answer) in members.object("answers").ok()?.unwrap_or_default().iter() {
-            state.answers.insert(key.to_owned(), read_string(answer)?.into_owned());
+            set(&mut state.answers, key, read_string(answer)?.into_owned());
         }
         Some(state)
     }
@@ -83,7 +97,7 @@ impl Rounds {
         let mut rounds = Rounds {
             about,
             round: 0,
-            answers: BTreeMap::new(),
+            answers: Texts::new(),
             used: RefCell::default(),
             wanted: RefCell::default(),
             is_retry: false,
@@ -97,7 +111,7 @@ impl Rounds {
         }
         if let Some(answers) = params.object("inputResponses")? {
             for (key, answer) in answers.iter() {
-                rounds.answers.insert(key.to_owned(), answer.get().to_owned());
+                set(&mut rounds.answers, key, answer.get().to_owned());
             }
             rounds.is_retry = true;
         }
@@ -106,7 +120,7 @@ impl Rounds {
 
     /// The answer to the question with this key, if the client has brought it.
     pub(crate) fn answer(&self, key: &str) -> Option<Value> {
-        let answer = self.answers.get(key)?;
+        let (_, answer) = &self.answers[place(&self.answers, key).ok()?];
         self.used.borrow_mut().push(key.to_owned());
         serde_json::from_str(answer).ok()
     }
@@ -114,7 +128,7 @@ impl Rounds {
     /// Asks: the call will end with this question.
     pub(crate) fn want(&self, key: &str, method: &str, params: &str) {
         let question = format!("{{\"method\":{},\"params\":{params}}}", json!(method));
-        self.wanted.borrow_mut().insert(key.to_owned(), question);
+        set(&mut self.wanted.borrow_mut(), key, question);
     }
 
     /// Has the handler asked something that is not answered?
@@ -134,9 +148,9 @@ impl Rounds {
             return Outcome::Error(Error::invalid_params(words));
         }
         let used = self.used.borrow();
-        let mut state = State { round: self.round + 1, answers: BTreeMap::new() };
-        for (key, answer) in self.answers.iter().filter(|(key, _)| used.contains(*key)) {
-            state.answers.insert(key.clone(), answer.clone());
+        let mut state = State { round: self.round + 1, answers: Texts::new() };
+        for answer in self.answers.iter().filter(|(key, _)| used.contains(key)) {
+            state.answers.push(answer.clone());
         }
         let state = self.about.seal(services, principal, &state);
         Outcome::InputRequired { requests: self.wanted.take(), state }
@@ -158,9 +172,14 @@ impl About {
     }
 
     fn seal(&self, services: &Services, principal: &Principal, state: &State) -> String {
-        let mut text = b"{\"answers\":".to_vec();
-        jsonrpc::write_json(&mut text, &state.answers);
-        text.extend_from_slice(b",\"round\":");
+        let mut text = b"{\"answers\":{".to_vec();
+        for (at, (key, answer)) in state.answers.iter().enumerate() {
+            text.extend_from_slice(if at > 0 { b"," } else { b"" });
+            jsonrpc::write_string(&mut text, key);
+            text.push(b':');
+            jsonrpc::write_string(&mut text, answer);
+        }
+        text.extend_from_slice(b"},\"round\":");
         jsonrpc::write_integer(&mut text, state.round as i64);
         text.push(b'}');
         let (owner, digest) = (principal.binding(), self.digest());

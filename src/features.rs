@@ -20,6 +20,7 @@ use crate::mcp::compat::{Outcome, Writer};
 use crate::mcp::describe::Cache;
 use crate::mcp::peer::Principal;
 use crate::mcp::result::{CallError, Completion};
+use crate::mcp::write_those;
 use crate::members::Members;
 use crate::mirror;
 use crate::prompts::{Blank, Completions, GetParams, Prompts, read_completion};
@@ -111,27 +112,17 @@ impl Features {
 
     /// Appends the server's capabilities (F-12, F-21).
     fn write_capabilities(&self, out: &mut Vec<u8>) {
-        let mut extensions = b"\"extensions\":".to_vec();
+        let mut extensions = Vec::new();
         jsonrpc::write_json(&mut extensions, &self.extensions);
-        let offers: [(bool, &[u8]); 6] = [
-            (self.has_completions(), b"\"completions\":{}"),
-            (!self.extensions.is_empty(), &extensions),
-            (!self.is_silent, b"\"logging\":{}"),
-            (self.has_prompts(), b"\"prompts\":{\"listChanged\":true}"),
-            (self.has_resources(), b"\"resources\":{\"listChanged\":true,\"subscribe\":true}"),
-            (self.has_tools(), b"\"tools\":{\"listChanged\":true}"),
+        let offers: [(_, _, &[u8]); 6] = [
+            ("completions", self.has_completions(), b"{}"),
+            ("extensions", !self.extensions.is_empty(), &extensions),
+            ("logging", !self.is_silent, b"{}"),
+            ("prompts", self.has_prompts(), b"{\"listChanged\":true}"),
+            ("resources", self.has_resources(), b"{\"listChanged\":true,\"subscribe\":true}"),
+            ("tools", self.has_tools(), b"{\"listChanged\":true}"),
         ];
-        let mut next = b'{';
-        for (is_there, offer) in offers {
-            if is_there {
-                out.push(std::mem::replace(&mut next, b','));
-                out.extend_from_slice(offer);
-            }
-        }
-        if next == b'{' {
-            out.push(b'{');
-        }
-        out.push(b'}');
+        write_those(out, &offers);
     }
 
     /// Appends the members of an `InitializeResult` behind its version (F-11, F-12), and its closing brace.
@@ -378,7 +369,7 @@ pub(crate) fn complete(features: &Features, params: &Members<'_>, cx: &RequestCo
     };
     match begin() {
         Ok(Some(future)) => Begun { work: Work::Handler(future), tool: None },
-        Ok(None) => Outcome::Completion(Completion::default()).into(),
+        Ok(None) => Outcome::Other(Box::new(Completion::default())).into(),
         Err(error) => Outcome::Error(error).into(),
     }
 }

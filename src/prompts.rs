@@ -58,7 +58,9 @@ impl Prompts {
         let handler: Handler = Box::new(move |cx, arguments| {
             let handler = handler.clone();
             let arguments = tools::read(arguments).map_err(|error| CallError::params(format!("arguments: {error}")))?;
-            Ok(Box::pin(async move { handler(cx, arguments).await.map(|result| Outcome::Prompt(result.into())) }))
+            Ok(Box::pin(
+                async move { handler(cx, arguments).await.map(|result| Outcome::Other(Box::new(result.into()))) },
+            ))
         });
         let mut text = Vec::new();
         jsonrpc::write_json(&mut text, &prompt.members());
@@ -196,7 +198,7 @@ impl Completions {
         let handler = Rc::new(handler);
         let completer: Completer = Box::new(move |cx, request| {
             let handler = handler.clone();
-            Box::pin(async move { handler(cx, request).await.map(|result| Outcome::Completion(result.into())) })
+            Box::pin(async move { handler(cx, request).await.map(|result| Outcome::Other(Box::new(result.into()))) })
         });
         self.entries.push((blank, completer));
         self.begin = Some(features::complete);

@@ -191,7 +191,7 @@ where
                     contents.mime_type.clone_from(&mime_type);
                 }
             }
-            Ok(Outcome::Read(result, cache))
+            Ok(Outcome::Other(Box::new((result, cache))))
         })
     })
 }

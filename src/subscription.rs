@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 
 use crate::jsonrpc::{self, Error, RequestId};
 use crate::mcp::peer::Principal;
-use crate::mcp::put;
+use crate::mcp::write_those;
 use crate::members::{self, Members};
 use crate::stream::Stream;
 
@@ -151,21 +151,16 @@ impl Filter {
 
     /// The first message to a listener: what of its filter is honoured.
     pub(crate) fn acknowledgement(&self, id: &RequestId) -> Vec<u8> {
-        let mut honoured = serde_json::Map::new();
-        for (name, wanted) in [
-            ("toolsListChanged", self.tools_list_changed),
-            ("promptsListChanged", self.prompts_list_changed),
-            ("resourcesListChanged", self.resources_list_changed),
-        ] {
-            if wanted {
-                honoured.insert(name.into(), true.into());
-            }
-        }
-        if !self.resource_subscriptions.is_empty() {
-            put(&mut honoured, "resourceSubscriptions", self.resource_subscriptions.clone().into());
-        }
+        let mut uris = Vec::new();
+        jsonrpc::write_json(&mut uris, &self.resource_subscriptions);
+        let honoured: [(_, _, &[u8]); 4] = [
+            ("promptsListChanged", self.prompts_list_changed, b"true"),
+            ("resourceSubscriptions", !self.resource_subscriptions.is_empty(), &uris),
+            ("resourcesListChanged", self.resources_list_changed, b"true"),
+            ("toolsListChanged", self.tools_list_changed, b"true"),
+        ];
         let mut params = b"{\"notifications\":".to_vec();
-        jsonrpc::write_json(&mut params, &honoured);
+        write_those(&mut params, &honoured);
         params.push(b',');
         write_subscription(&mut params, id);
         params.push(b'}');

@@ -3,8 +3,6 @@
 //! Results are made in the terms of the newest revision. What an older peer does not know is left out or replaced
 //! here, and nothing of 2026-07-28 reaches one (P76).
 
-use std::collections::BTreeMap;
-
 use serde_json::{Map, Value, json};
 
 use super::content::{Block, Content};
@@ -18,16 +16,20 @@ pub(crate) enum Outcome {
     /// A result that is written already, by a [`Writer`].
     Written(Vec<u8>),
     Tool(CallResult),
-    Read(ReadResult, Cache),
-    Prompt(PromptResult),
-    Completion(Completion),
+    /// Of what not every program offers: only where one is made is there code to write it.
+    Other(Box<dyn Written>),
     /// The handler asks the client, and will run again with the answers (F-141).
     InputRequired {
         /// Key and question, as JSON.
-        requests: BTreeMap<String, String>,
+        requests: Vec<(String, String)>,
         state: String,
     },
     Error(Error),
+}
+
+/// A result that knows how it is written down.
+pub(crate) trait Written {
+    fn write(&self, writer: Writer<'_>);
 }
 
 /// What stands around every result.
@@ -115,37 +117,12 @@ impl<'a> Writer<'a> {
 
 /// Appends the result; nothing for an error, which is none.
 pub(crate) fn write_result(out: &mut Vec<u8>, outcome: &Outcome, envelope: Envelope<'_>) {
-    let none = Map::new();
     let result_type = if matches!(outcome, Outcome::InputRequired { .. }) { "input_required" } else { "complete" };
     match outcome {
         Outcome::Written(text) => out.extend_from_slice(text),
         Outcome::Error(_) => {}
         Outcome::Tool(result) => write_call_result(Writer::new(out, envelope, result_type), result),
-        Outcome::Read(ReadResult(contents), cache) => {
-            let mut writer = Writer::new(out, envelope, result_type);
-            writer.json("contents", contents);
-            writer.end(Some(*cache), &none);
-        }
-        Outcome::Prompt(result) => {
-            let mut writer = Writer::new(out, envelope, result_type);
-            if let Some(description) = &result.description {
-                writer.json("description", description);
-            }
-            let out = writer.member("messages");
-            write_list(out, &result.messages, |out, (role, content)| {
-                out.extend_from_slice(b"{\"role\":");
-                write_string(out, role);
-                out.extend_from_slice(b",\"content\":");
-                write_content(out, content, envelope.revision);
-                out.push(b'}');
-            });
-            writer.end(None, &none);
-        }
-        Outcome::Completion(completion) => {
-            let mut writer = Writer::new(out, envelope, result_type);
-            writer.json("completion", &completion_members(completion));
-            writer.end(None, &none);
-        }
+        Outcome::Other(result) => result.write(Writer::new(out, envelope, result_type)),
         Outcome::InputRequired { requests, state } => {
             let mut writer = Writer::new(out, envelope, result_type);
             let out = writer.member("inputRequests");
@@ -157,8 +134,40 @@ pub(crate) fn write_result(out: &mut Vec<u8>, outcome: &Outcome, envelope: Envel
             }
             out.push(b'}');
             writer.json("requestState", state);
-            writer.end(None, &none);
+            writer.end(None, &Map::new());
         }
+    }
+}
+
+impl Written for (ReadResult, Cache) {
+    fn write(&self, mut writer: Writer<'_>) {
+        let (ReadResult(contents), cache) = self;
+        writer.json("contents", contents);
+        writer.end(Some(*cache), &Map::new());
+    }
+}
+
+impl Written for PromptResult {
+    fn write(&self, mut writer: Writer<'_>) {
+        if let Some(description) = &self.description {
+            writer.json("description", description);
+        }
+        let revision = writer.envelope.revision;
+        write_list(writer.member("messages"), &self.messages, |out, (role, content)| {
+            out.extend_from_slice(b"{\"role\":");
+            write_string(out, role);
+            out.extend_from_slice(b",\"content\":");
+            write_content(out, content, revision);
+            out.push(b'}');
+        });
+        writer.end(None, &Map::new());
+    }
+}
+
+impl Written for Completion {
+    fn write(&self, mut writer: Writer<'_>) {
+        writer.json("completion", &completion_members(self));
+        writer.end(None, &Map::new());
     }
 }
 
@@ -179,10 +188,15 @@ fn write_call_result(mut writer: Writer<'_>, result: &CallResult) {
             Value::Object(_) => writer.json("structuredContent", value),
             _ if revision.has_any_structured_content() => writer.json("structuredContent", value),
             // These revisions know only objects.
-            other => writer.json("structuredContent", &json!({ "result": other })),
+            other => {
+                let out = writer.member("structuredContent");
+                out.extend_from_slice(b"{\"result\":");
+                write_json(out, other);
+                out.push(b'}');
+            }
         }
     }
-    writer.json("isError", &result.is_error);
+    writer.member("isError").extend_from_slice(if result.is_error { b"true" } else { b"false" });
     writer.end(None, &result.meta);
 }
 
@@ -265,11 +279,11 @@ mod tests {
     #[test]
     fn f61_f160_completions_are_cut_at_a_hundred_and_caches_are_told_only_where_they_exist() {
         let many: Completion = (0..130).map(|n| n.to_string()).collect::<Vec<_>>().into();
-        let value = written(&Outcome::Completion(many), Revision::negotiate("2025-06-18"));
+        let value = written(&Outcome::Other(Box::new(many)), Revision::negotiate("2025-06-18"));
         assert_eq!(value["completion"]["values"].as_array().unwrap().len(), 100);
         assert_eq!((&value["completion"]["total"], &value["completion"]["hasMore"]), (&json!(130), &json!(true)));
         let cache = Cache { ttl: std::time::Duration::from_secs(2), public: true };
-        let read = Outcome::Read("x".into(), cache);
+        let read = Outcome::Other(Box::new((ReadResult::from("x"), cache)));
         let value = written(&read, Revision::STATELESS[0]);
         assert_eq!((&value["ttlMs"], &value["cacheScope"]), (&json!(2000), &json!("public")));
         assert_eq!(written(&read, Revision::negotiate("2025-11-25")).as_object().unwrap().len(), 1);

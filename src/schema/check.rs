@@ -22,10 +22,10 @@ const MEMBERS: (&str, &str) = ("member", "members");
 const ITEMS: (&str, &str) = ("item", "items");
 const CONTAINED: (&str, &str) = ("item that fits `contains`", "items that fit `contains`");
 
-/// Why a check ends early.
+/// Why a check ends early. One byte, which every step hands on.
 enum Stop {
-    /// The value does not fit. The sentence is empty if nobody asked for it.
-    Fault(String),
+    /// The value does not fit; [`Check::sentence`] says why.
+    Fault,
     /// Unknown whether it fits.
     Spent(Spent),
 }
@@ -40,9 +40,10 @@ type Verdict = Result<(), Stop>;
 
 /// Checks `value` against the first node.
 pub(super) fn check(nodes: &[Node], value: &Value) -> Result<(), String> {
-    match (Check { nodes, effort: Effort::new(), quiet: false }).node(0, value, &Place::Root) {
+    let mut check = Check { nodes, effort: Effort::new(), quiet: false, sentence: String::new() };
+    match check.node(0, value, &Place::Root) {
         Ok(()) => Ok(()),
-        Err(Stop::Fault(sentence)) => Err(sentence),
+        Err(Stop::Fault) => Err(check.sentence),
         Err(Stop::Spent(spent)) => Err(spent.sentence()),
     }
 }
@@ -51,6 +52,8 @@ struct Check<'s> {
     nodes: &'s [Node],
     effort: Effort,
     quiet: bool,
+    /// About the last fault, if it was asked for.
+    sentence: String,
 }
 
 impl<'s> Check<'s> {
@@ -58,7 +61,13 @@ impl<'s> Check<'s> {
         let rules = self.rules(node);
         self.effort.spend(1 + rules.len())?;
         self.effort.enter()?;
-        let verdict = rules.iter().try_for_each(|rule| self.rule(rule, value, place));
+        let mut verdict = Ok(());
+        for rule in rules {
+            verdict = self.rule(rule, value, place);
+            if verdict.is_err() {
+                break;
+            }
+        }
         self.effort.leave();
         verdict
     }
@@ -109,8 +118,11 @@ impl<'s> Check<'s> {
 
     #[cold]
     #[inline(never)]
-    fn fault(&self, place: &Place<'_>, message: &dyn Fn() -> String) -> Verdict {
-        Err(Stop::Fault(if self.quiet { String::new() } else { place.sentence(&message()) }))
+    fn fault(&mut self, place: &Place<'_>, message: &dyn Fn() -> String) -> Verdict {
+        if !self.quiet {
+            self.sentence = place.sentence(&message());
+        }
+        Err(Stop::Fault)
     }
 
     /// Whether the value fits, without a word.
@@ -120,7 +132,7 @@ impl<'s> Check<'s> {
         self.quiet = quiet;
         match verdict {
             Ok(()) => Ok(true),
-            Err(Stop::Fault(_)) => Ok(false),
+            Err(Stop::Fault) => Ok(false),
             Err(spent) => Err(spent),
         }
     }
@@ -255,7 +267,8 @@ impl<'s> Check<'s> {
     /// these the ones whose constants it has.
     fn none_fits(&mut self, alternatives: &[usize], value: &Value, place: &Place<'_>) -> Verdict {
         if self.quiet || alternatives.is_empty() {
-            return Err(Stop::Fault(String::new()));
+            self.sentence.clear();
+            return Err(Stop::Fault);
         }
         let mut types = Types::NONE;
         let mut meant = Vec::new();
@@ -278,17 +291,21 @@ impl<'s> Check<'s> {
         let mut sentence = String::new();
         for alternative in meant.iter().take(TOLD_MAX) {
             match self.node(*alternative, value, place) {
-                Err(Stop::Fault(own)) if sentence.is_empty() => sentence = own,
-                Err(Stop::Fault(own)) if !sentence.contains(&own) => sentence.extend(["; or ", &own]),
-                Err(Stop::Spent(spent)) => return Err(spent.into()),
-                _ => {}
+                Ok(()) => {}
+                Err(Stop::Fault) if sentence.contains(&self.sentence) => {}
+                Err(Stop::Fault) => {
+                    sentence.push_str(if sentence.is_empty() { "" } else { "; or " });
+                    sentence.push_str(&self.sentence);
+                }
+                Err(spent) => return Err(spent),
             }
         }
         if meant.len() > TOLD_MAX {
             sentence.push_str("; or …");
         }
         // It names its place itself.
-        Err(Stop::Fault(Place::Root.sentence(&sentence)))
+        self.sentence = Place::Root.sentence(&sentence);
+        Err(Stop::Fault)
     }
 
     /// Whether no property of the value contradicts a `const` or `enum` that the alternative has for it.

@@ -50,9 +50,8 @@ pub(super) enum Draft {
 /// Compiles to nodes; the root is the first.
 pub(super) fn compile(root: &Value) -> Result<Box<[Node]>, String> {
     let mut compiler = Compiler::new(root)?;
-    compiler.schema(root)?;
-    while let Some(reference) = compiler.references.pop() {
-        compiler.follow(reference)?;
+    if compiler.all().is_err() {
+        return Err(compiler.fault);
     }
     match loops::find(&compiler.nodes) {
         None => Ok(compiler.nodes.into()),
@@ -107,7 +106,12 @@ pub(super) struct Compiler<'s> {
     /// From the root to here, as a JSON pointer.
     place: String,
     depth: usize,
+    /// What is wrong, once something is.
+    fault: String,
 }
+
+/// Something is wrong, and written down in [`Compiler::fault`]: what every step hands on takes no room.
+pub(super) struct Told;
 
 impl<'s> Compiler<'s> {
     fn new(root: &'s Value) -> Result<Compiler<'s>, String> {
@@ -127,11 +131,21 @@ impl<'s> Compiler<'s> {
             places: Vec::new(),
             place: String::new(),
             depth: 0,
+            fault: String::new(),
         })
     }
 
+    /// All schemas of the document, and where their references lead.
+    fn all(&mut self) -> Result<(), Told> {
+        self.schema(self.root)?;
+        while let Some(reference) = self.references.pop() {
+            self.follow(reference)?;
+        }
+        Ok(())
+    }
+
     /// The node of a schema.
-    pub(super) fn schema(&mut self, schema: &'s Value) -> Result<usize, String> {
+    pub(super) fn schema(&mut self, schema: &'s Value) -> Result<usize, Told> {
         let address = std::ptr::from_ref(schema);
         let at = self.by_address.partition_point(|(other, _)| *other < address);
         if let Some((other, node)) = self.by_address.get(at)
@@ -164,7 +178,7 @@ impl<'s> Compiler<'s> {
     }
 
     /// What a schema says of itself, and whether all of it can be checked.
-    fn identity(&mut self, schema: &'s Value, keywords: &'s Keywords) -> Result<(), String> {
+    fn identity(&mut self, schema: &'s Value, keywords: &'s Keywords) -> Result<(), Told> {
         for (keyword, remedy) in REFUSED {
             if keywords.contains_key(keyword) {
                 return Err(self.fault(keyword, remedy));
@@ -210,7 +224,7 @@ impl<'s> Compiler<'s> {
         Ok(())
     }
 
-    fn rules(&mut self, node: usize, keywords: &'s Keywords) -> Result<Vec<Rule>, String> {
+    fn rules(&mut self, node: usize, keywords: &'s Keywords) -> Result<Vec<Rule>, Told> {
         for keyword in ["$defs", "definitions"] {
             self.schemas_by_name(keywords, keyword)?;
         }
@@ -221,7 +235,7 @@ impl<'s> Compiler<'s> {
         self.objects(keywords, &mut rules)?;
         self.arrays(keywords, &mut rules)?;
         if let Some(reference) = keywords.get("$ref") {
-            let to = reference.as_str().ok_or_else(|| self.fault("$ref", "expected a string"))?;
+            let Some(to) = reference.as_str() else { return Err(self.fault("$ref", "expected a string")) };
             let mut place = self.place.clone();
             self.references.push(Reference { node, rule: rules.len(), to, place: place.clone() });
             step(&mut place, "$ref");
@@ -249,13 +263,13 @@ impl<'s> Compiler<'s> {
     }
 
     /// The schema that a keyword holds.
-    pub(super) fn one(&mut self, keywords: &'s Keywords, keyword: &str) -> Result<Option<usize>, String> {
+    pub(super) fn one(&mut self, keywords: &'s Keywords, keyword: &str) -> Result<Option<usize>, Told> {
         let Some(schema) = keywords.get(keyword) else { return Ok(None) };
         self.within(&[keyword], schema).map(Some)
     }
 
     /// The list of schemas that a keyword holds.
-    pub(super) fn schemas(&mut self, keywords: &'s Keywords, keyword: &str) -> Result<Option<Box<[usize]>>, String> {
+    pub(super) fn schemas(&mut self, keywords: &'s Keywords, keyword: &str) -> Result<Option<Box<[usize]>>, Told> {
         let Some(schemas) = keywords.get(keyword) else { return Ok(None) };
         let Some(schemas) = schemas.as_array().filter(|schemas| !schemas.is_empty()) else {
             return Err(self.fault(keyword, "expected an array of schemas, at least one"));
@@ -272,7 +286,7 @@ impl<'s> Compiler<'s> {
         &mut self,
         keywords: &'s Keywords,
         keyword: &str,
-    ) -> Result<Vec<(&'s str, usize)>, String> {
+    ) -> Result<Vec<(&'s str, usize)>, Told> {
         let Some(schemas) = keywords.get(keyword) else { return Ok(Vec::new()) };
         let Some(schemas) = schemas.as_object() else {
             return Err(self.fault(keyword, "expected an object of schemas"));
@@ -288,7 +302,7 @@ impl<'s> Compiler<'s> {
     }
 
     /// The node of a schema that is so many steps further.
-    pub(super) fn within(&mut self, steps: &[&str], schema: &'s Value) -> Result<usize, String> {
+    pub(super) fn within(&mut self, steps: &[&str], schema: &'s Value) -> Result<usize, Told> {
         let here = self.place.len();
         for key in steps {
             step(&mut self.place, key);
@@ -299,7 +313,7 @@ impl<'s> Compiler<'s> {
     }
 
     /// Looks a `$ref` up; what it leads to may stand where no keyword led.
-    fn follow(&mut self, reference: Reference<'s>) -> Result<(), String> {
+    fn follow(&mut self, reference: Reference<'s>) -> Result<(), Told> {
         self.place = reference.place;
         let target = self.resolve(reference.to).map_err(|what| self.fault("$ref", &what))?;
         let target = self.within(&["$ref"], target)?;
@@ -332,15 +346,17 @@ impl<'s> Compiler<'s> {
 
     /// A fault of a keyword in the schema at hand.
     #[cold]
-    pub(super) fn fault(&self, keyword: &str, what: &str) -> String {
+    pub(super) fn fault(&mut self, keyword: &str, what: &str) -> Told {
         let mut place = self.place.clone();
         step(&mut place, keyword);
-        fault(&place, what)
+        self.fault = fault(&place, what);
+        Told
     }
 
     #[cold]
-    fn here(&self, what: &str) -> String {
-        fault(&self.place, what)
+    fn here(&mut self, what: &str) -> Told {
+        self.fault = fault(&self.place, what);
+        Told
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Number, Value};
 
-use super::compile::{Compiler, Draft, Keywords};
+use super::compile::{Compiler, Draft, Keywords, Told};
 use super::number::{Divisor, Num};
 use super::pattern::Pattern;
 use super::{Array, Count, Names, Object, Rule, Side, Types};
@@ -24,7 +24,7 @@ const ARRAY_KEYWORDS: [&str; 8] =
 
 impl<'s> Compiler<'s> {
     /// `type`, `const` and `enum`.
-    pub(super) fn values(&self, keywords: &'s Keywords, rules: &mut Vec<Rule>) -> Result<(), String> {
+    pub(super) fn values(&mut self, keywords: &'s Keywords, rules: &mut Vec<Rule>) -> Result<(), Told> {
         if let Some(named) = keywords.get("type") {
             let names = match named {
                 Value::Array(names) => names.as_slice(),
@@ -52,7 +52,7 @@ impl<'s> Compiler<'s> {
         Ok(())
     }
 
-    pub(super) fn numbers(&self, keywords: &'s Keywords, rules: &mut Vec<Rule>) -> Result<(), String> {
+    pub(super) fn numbers(&mut self, keywords: &'s Keywords, rules: &mut Vec<Rule>) -> Result<(), Told> {
         for (keyword, side) in [
             ("minimum", Side::AtLeast),
             ("exclusiveMinimum", Side::MoreThan),
@@ -72,7 +72,7 @@ impl<'s> Compiler<'s> {
         Ok(())
     }
 
-    pub(super) fn strings(&self, keywords: &'s Keywords, rules: &mut Vec<Rule>) -> Result<(), String> {
+    pub(super) fn strings(&mut self, keywords: &'s Keywords, rules: &mut Vec<Rule>) -> Result<(), Told> {
         let length = self.count(keywords, "minLength", "maxLength")?;
         if length != Count::ANY {
             rules.push(Rule::Length(length));
@@ -84,7 +84,7 @@ impl<'s> Compiler<'s> {
         Ok(())
     }
 
-    pub(super) fn objects(&mut self, keywords: &'s Keywords, rules: &mut Vec<Rule>) -> Result<(), String> {
+    pub(super) fn objects(&mut self, keywords: &'s Keywords, rules: &mut Vec<Rule>) -> Result<(), Told> {
         if !OBJECT_KEYWORDS.iter().any(|keyword| keywords.contains_key(*keyword)) {
             return Ok(());
         }
@@ -131,7 +131,7 @@ impl<'s> Compiler<'s> {
         Ok(())
     }
 
-    pub(super) fn arrays(&mut self, keywords: &'s Keywords, rules: &mut Vec<Rule>) -> Result<(), String> {
+    pub(super) fn arrays(&mut self, keywords: &'s Keywords, rules: &mut Vec<Rule>) -> Result<(), Told> {
         if !ARRAY_KEYWORDS.iter().any(|keyword| keywords.contains_key(*keyword)) {
             return Ok(());
         }
@@ -163,7 +163,7 @@ impl<'s> Compiler<'s> {
         Ok(())
     }
 
-    fn number(&self, keywords: &'s Keywords, keyword: &str) -> Result<Option<&'s Number>, String> {
+    fn number(&mut self, keywords: &'s Keywords, keyword: &str) -> Result<Option<&'s Number>, Told> {
         match keywords.get(keyword) {
             None => Ok(None),
             Some(Value::Number(number)) => Ok(Some(number)),
@@ -171,7 +171,7 @@ impl<'s> Compiler<'s> {
         }
     }
 
-    fn count(&self, keywords: &'s Keywords, min: &str, max: &str) -> Result<Count, String> {
+    fn count(&mut self, keywords: &'s Keywords, min: &str, max: &str) -> Result<Count, Told> {
         Ok(Count {
             min: self.how_many(keywords, min)?.unwrap_or(Count::ANY.min),
             max: self.how_many(keywords, max)?.unwrap_or(Count::ANY.max),
@@ -179,7 +179,7 @@ impl<'s> Compiler<'s> {
     }
 
     /// More than fit into memory are as good as `usize::MAX`.
-    fn how_many(&self, keywords: &'s Keywords, keyword: &str) -> Result<Option<usize>, String> {
+    fn how_many(&mut self, keywords: &'s Keywords, keyword: &str) -> Result<Option<usize>, Told> {
         let Some(number) = self.number(keywords, keyword)? else { return Ok(None) };
         match Num::of(number) {
             Num::Integer(whole) if whole >= 0 => Ok(Some(usize::try_from(whole).unwrap_or(usize::MAX))),
@@ -188,7 +188,7 @@ impl<'s> Compiler<'s> {
         }
     }
 
-    fn names(&self, keyword: &str, names: &Value) -> Result<Names, String> {
+    fn names(&mut self, keyword: &str, names: &Value) -> Result<Names, Told> {
         let mut texts: Vec<Box<str>> = Vec::new();
         let all_are_texts = names
             .as_array()
@@ -196,7 +196,7 @@ impl<'s> Compiler<'s> {
         if all_are_texts { Ok(texts.into()) } else { Err(self.fault(keyword, "expected an array of names")) }
     }
 
-    fn pattern(&self, keyword: &str, pattern: &str) -> Result<Pattern, String> {
+    fn pattern(&mut self, keyword: &str, pattern: &str) -> Result<Pattern, Told> {
         Pattern::new(pattern).map_err(|what| {
             self.fault(keyword, &format!("/{}/ cannot be matched: {what}", super::place::cut(pattern, 80)))
         })

@@ -152,17 +152,25 @@ impl Tool {
         if is_of_object(schema) {
             return Some([any.clone(), any]);
         }
-        let mut inner = schema.clone();
         // References begin at the root.
-        let definitions = inner.as_object_mut().and_then(|members| members.remove("$defs"));
+        const DEFINITIONS: &str = "$defs";
         of_object.push(b'{');
-        if let Some(definitions) = definitions {
+        if let Some(definitions) = schema.get(DEFINITIONS) {
             of_object.extend_from_slice(b"\"$defs\":");
-            write_json(&mut of_object, &definitions);
+            write_json(&mut of_object, definitions);
             of_object.push(b',');
         }
         of_object.extend_from_slice(b"\"properties\":{\"result\":");
-        write_json(&mut of_object, &inner);
+        match schema {
+            Value::Object(members) => {
+                let mut inner = Map::new();
+                for (name, member) in members.iter().filter(|(name, _)| *name != DEFINITIONS) {
+                    put(&mut inner, name, member.clone());
+                }
+                write_json(&mut of_object, &inner);
+            }
+            other => write_json(&mut of_object, other),
+        }
         of_object.extend_from_slice(b"},\"required\":[\"result\"],\"type\":\"object\"}");
         Some([of_object, any])
     }
