@@ -10,6 +10,7 @@
 //! SIGKILL: that is how a child learns that it must undo what it did. It has a moment for it before it is killed.
 //! What is not here: anything that talks with a child.
 
+use crate::bounds::shown_seconds;
 use async_io::{Async, Timer};
 use rustix::process::{
     Pid, Resource, Rlimit, Signal, WaitId, WaitIdOptions, getrlimit, kill_process_group, prlimit, waitid,
@@ -119,7 +120,7 @@ impl fmt::Display for RunError {
             }
             RunError::Start(program, error) => write!(f, "`{program}` cannot be run: {error}"),
             RunError::Late(program, wait) => {
-                write!(f, "`{program}` took longer than {} s and was ended", wait.as_secs_f64())
+                write!(f, "`{program}` took longer than {} s and was ended", shown_seconds(*wait))
             }
             RunError::Long(program, max) => {
                 write!(

@@ -5,6 +5,7 @@
 //! within the grace, a second one ends at once, and both are a success. Signals are awaited beside the
 //! server on its thread. The example `echo` runs through this file too.
 
+use crate::bounds::shown_seconds;
 use crate::listeners::{self, Listeners};
 use crate::notify::Manager;
 use crate::options::{self, Options, Program, Watch, Wish};
@@ -173,7 +174,7 @@ async fn obey(
             }
             (Some(Ok(Signal::Usr1)), _) => crate::sessions::log(handle).await,
             (Some(Ok(signal)), 0) => {
-                let seconds = grace.as_secs_f64();
+                let seconds = shown_seconds(grace);
                 info!("{signal:?}: running calls may finish within {seconds} s; a second signal ends at once");
                 manager.iter().for_each(|manager| manager.stopping());
                 handle.shutdown(grace);

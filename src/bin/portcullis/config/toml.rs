@@ -4,6 +4,7 @@
 //! one, and that nothing is said twice. A fault names the place, and for a duplicate both places. What the keys
 //! mean is not known here.
 
+use serde_json::Value;
 use std::fmt;
 use toml_parser::decoder::{Encoding, ScalarKind};
 use toml_parser::parser::{EventReceiver, RecursionGuard, parse_document};
@@ -160,7 +161,11 @@ impl fmt::Display for Item {
         match self {
             Item::Text(text) => write!(f, "{:?}", text.chars().take(64).collect::<String>()),
             Item::Integer(number) => write!(f, "{number}"),
-            Item::Float(number) => write!(f, "{number}"),
+            Item::Float(number) => {
+                // As JSON writes it: the standard library's writer of floats is 15 KB of program.
+                let text = Value::from(*number).to_string();
+                f.write_str(text.strip_suffix(".0").unwrap_or(&text))
+            }
             Item::Boolean(yes) => write!(f, "{yes}"),
             Item::Date(text) => f.write_str(text),
             other => f.write_str(other.kind()),
@@ -436,8 +441,9 @@ impl Source {
             ScalarKind::String => Item::Text(text),
             ScalarKind::Boolean(yes) => Item::Boolean(yes),
             ScalarKind::DateTime => Item::Date(text),
-            ScalarKind::Float => match text.parse::<f64>() {
-                Ok(number) if number.is_finite() => Item::Float(number),
+            // JSON has no `+` before a number; else it reads all that is finite.
+            ScalarKind::Float => match serde_json::from_str(text.trim_start_matches('+')) {
+                Ok(Value::Number(number)) => Item::Float(number.as_f64().unwrap_or_default()),
                 _ => return Err(fault(at, "expected a finite number")),
             },
             ScalarKind::Integer(radix) => match i64::from_str_radix(&text, radix.value()) {

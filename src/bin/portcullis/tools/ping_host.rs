@@ -6,7 +6,8 @@
 //! fault then names what to give instead.
 
 use super::checked;
-use super::shape::{Call, Shape};
+use super::shape::{Call, Shape, real};
+use crate::bounds::shown_seconds;
 use crate::process::{Finished, Run};
 use portcullis::{CallError, CallResult};
 use serde_json::{Value, json};
@@ -57,12 +58,12 @@ const OUTPUT: &str = r#"{
 async fn ping(call: &Call) -> Result<Value, String> {
     let host = checked("host", call.args.text("host").unwrap_or_default(), HOST_BYTES_MAX, HOST_EXTRA)?;
     let count = call.args.number("count").unwrap_or(3);
-    let interval = call.args.real("interval").unwrap_or(1.0);
+    let interval = Duration::from_millis((call.args.real("interval").unwrap_or(1.0) * 1000.0).round() as u64);
     let timeout = call.args.number("timeout").unwrap_or(2);
 
-    let (c, i, w) = (count.to_string(), interval.to_string(), timeout.to_string());
+    let (c, i, w) = (count.to_string(), shown_seconds(interval), timeout.to_string());
     let words = ["-n", "-c", &c, "-i", &i, "-W", &w, "--", host];
-    let wait = Duration::from_secs_f64(f64::from(count) * interval + f64::from(timeout)) + LOOKUP_WAIT;
+    let wait = interval * count + Duration::from_secs(timeout.into()) + LOOKUP_WAIT;
     let run = Run { program: "ping", args: &words, wait, stdout_bytes_max: OUTPUT_BYTES_MAX, ..Run::default() };
     let mut last = 0;
     let mut told = |line: &str| {
@@ -123,7 +124,7 @@ fn times(line: &str) -> Option<[f64; 3]> {
     if !what.contains("min/avg/max") {
         return None;
     }
-    let mut values = values.trim_end_matches(" ms").split('/').map(|value| value.parse().ok());
+    let mut values = values.trim_end_matches(" ms").split('/').map(real);
     Some([values.next()??, values.next()??, values.next()??])
 }
 

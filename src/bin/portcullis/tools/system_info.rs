@@ -4,7 +4,7 @@
 //! `/proc/meminfo`) is `null`, and the others are still told. The files are the kernel's own and small, so they
 //! are read in place.
 
-use super::shape::Shape;
+use super::shape::{Shape, real};
 use portcullis::CallResult;
 use serde_json::{Value, json};
 use std::io::Read;
@@ -57,7 +57,7 @@ fn uptime(text: &str) -> Option<u64> {
 
 /// `0.00 0.01 0.05 1/123 4567`: means over 1, 5 and 15 minutes first.
 fn load(text: &str) -> Option<[f64; 3]> {
-    let mut means = text.split_whitespace().map(|mean| mean.parse().ok());
+    let mut means = text.split_ascii_whitespace().map(real);
     Some([means.next()??, means.next()??, means.next()??])
 }
 

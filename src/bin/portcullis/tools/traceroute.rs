@@ -3,7 +3,7 @@
 //! Understands the words of Linux's own (Butskoy's) and BusyBox's; that of inetutils has other options, and is named. A
 //! hop that does not answer is an answer. The usual one sends UDP and needs no right; BusyBox's opens a raw socket and does.
 
-use super::shape::{Arguments, Call, Shape, object};
+use super::shape::{Arguments, Call, Shape, object, real};
 use super::{checked, ping_host};
 use crate::process::{Finished, Run};
 use portcullis::{CallError, CallResult};
@@ -111,7 +111,7 @@ fn hop(line: &str) -> Option<(u32, Vec<Value>)> {
             probes.push(Value::Null);
         } else if is_address(word) {
             address = word;
-        } else if let Ok(ms) = word.parse::<f64>() {
+        } else if let Some(ms) = real(word) {
             let mut probe = object(&[("address", address)]);
             probe.insert("rtt_ms".into(), ms.into());
             probes.push(Value::Object(probe));
