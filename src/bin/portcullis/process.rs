@@ -17,7 +17,7 @@ use rustix::process::{
 };
 use smol::future;
 use std::fmt;
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
@@ -159,16 +159,18 @@ impl Run<'_> {
         };
         let late = async {
             Timer::after(self.wait).await;
-            Err(Stop::Late)
+            Err(ErrorKind::TimedOut.into())
         };
-        match future::or(ended, late).await {
+        match future::or(ended, late).await.map_err(|error: io::Error| (error.kind(), error)) {
             Ok(()) => {}
-            Err(Stop::Io(error)) => return Err(fault(error)),
-            Err(Stop::TooMuch) => return Err(RunError::Long(self.program.to_owned(), self.stdout_bytes_max)),
-            Err(Stop::Late) => {
+            Err((ErrorKind::FileTooLarge, _)) => {
+                return Err(RunError::Long(self.program.to_owned(), self.stdout_bytes_max));
+            }
+            Err((ErrorKind::TimedOut, _)) => {
                 group.end(self.kill_after).await;
                 return Err(RunError::Late(self.program.to_owned(), self.wait));
             }
+            Err((_, error)) => return Err(fault(error)),
         }
         let status = group.reap().map_err(fault)?;
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
@@ -227,21 +229,14 @@ impl Printed {
     }
 }
 
-/// Why reading ended early.
-enum Stop {
-    TooMuch,
-    Late,
-    Io(io::Error),
-}
-
 /// Reads to the end, unless `take` says that it was too much.
-async fn drain(from: OwnedFd, take: &mut dyn FnMut(&[u8]) -> bool) -> Result<(), Stop> {
-    let from = Async::new(from).map_err(Stop::Io)?;
+pub(crate) async fn drain(from: OwnedFd, take: &mut dyn FnMut(&[u8]) -> bool) -> io::Result<()> {
+    let from = Async::new(from)?;
     let mut chunk = vec![0; 4096];
     loop {
-        match from.read_with(|fd| Ok(rustix::io::read(fd, &mut chunk[..])?)).await.map_err(Stop::Io)? {
+        match from.read_with(|fd| Ok(rustix::io::read(fd, &mut chunk[..])?)).await? {
             0 => return Ok(()),
-            n if !take(&chunk[..n]) => return Err(Stop::TooMuch),
+            n if !take(&chunk[..n]) => return Err(ErrorKind::FileTooLarge.into()),
             _ => {}
         }
     }
@@ -281,7 +276,7 @@ impl Group {
         self.signal(Signal::KILL);
         match self.child.take() {
             Some(mut child) => child.wait(),
-            None => Err(io::ErrorKind::NotFound.into()),
+            None => Err(ErrorKind::NotFound.into()),
         }
     }
 
