@@ -16,6 +16,7 @@ use self::arg::Arg;
 use self::argv::Argv;
 use self::lanes::{Lane, Lanes};
 use crate::process::{Finished, Run};
+use crate::tools::{Called, add};
 use portcullis::{CallError, CallResult, RequestContext, Tool, Toolset};
 use serde_json::Value;
 use std::rc::Rc;
@@ -104,7 +105,8 @@ impl Spec {
 pub(crate) fn register(mut tools: Toolset, specs: &[Arc<Spec>], lanes: &Lanes) -> Toolset {
     for spec in specs {
         let declared = Declared::new(spec.clone(), lanes);
-        tools = tools.tool(spec.tool(), move |cx, sent| call(declared.clone(), cx, sent));
+        let handler = move |cx, sent| -> Called { Box::pin(call(declared.clone(), cx, sent)) };
+        tools = add(tools, spec.tool(), Box::new(handler));
     }
     tools
 }

@@ -17,11 +17,13 @@ use rustix::process::{
 };
 use smol::future;
 use std::fmt;
+use std::future::Future;
 use std::io::{self, ErrorKind, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -134,12 +136,19 @@ impl fmt::Display for RunError {
 
 impl std::error::Error for RunError {}
 
-impl Run<'_> {
+/// A command under way.
+pub(crate) type Running<'a> = Pin<Box<dyn Future<Output = Result<Finished, RunError>> + 'a>>;
+
+impl<'a> Run<'a> {
     /// Runs it to its end; `line` sees each line of stdout as it comes, without its line end.
     ///
     /// # Errors
     /// See [`RunError`]. A command that ran and failed is no error here: ask its status.
-    pub(crate) async fn finish(self, line: &mut dyn FnMut(&str)) -> Result<Finished, RunError> {
+    pub(crate) fn finish(self, line: &'a mut dyn FnMut(&str)) -> Running<'a> {
+        Box::pin(self.to_the_end(line))
+    }
+
+    async fn to_the_end(self, line: &mut dyn FnMut(&str)) -> Result<Finished, RunError> {
         let fault = |error| RunError::Start(self.program.to_owned(), error);
         let path = find(self.program).ok_or_else(|| RunError::Missing(self.program.to_owned()))?;
         let (mut group, stdout, stderr) = self.start(&path).map_err(fault)?;

@@ -19,8 +19,10 @@ mod sockets;
 mod system_info;
 mod traceroute;
 
-use portcullis::{Builder, Handle, Limits, Toolset};
+use portcullis::{Builder, CallError, CallResult, Handle, Limits, RequestContext, Tool, Toolset};
 use serde_json::Value;
+use std::future::Future;
+use std::pin::Pin;
 use std::time::Duration;
 
 /// How long a command that answers from the kernel's tables may take. A set of 200,000 addresses takes 5 s.
@@ -58,6 +60,14 @@ static TOOLS: [&shape::Shape; 15] = [
     &conntrack::CONNTRACK_LIST,
     &ping_host::PING_HOST,
 ];
+
+/// What a call of a tool comes to.
+pub(crate) type Called = Pin<Box<dyn Future<Output = Result<CallResult, CallError>>>>;
+
+/// Adds a tool. Its handler is boxed, so that what surrounds one is compiled once.
+pub(crate) fn add(tools: Toolset, tool: Tool, handler: Box<dyn Fn(RequestContext, Value) -> Called>) -> Toolset {
+    tools.tool(tool, handler)
+}
 
 /// A schema from its text. Text, because `json!` builds each node in code: 25 KiB of it for these few.
 fn schema(text: &str) -> Value {

@@ -5,8 +5,7 @@
 //! released or has run out is not told. Left out: systemd-networkd's server, which shows its leases on D-Bus only, and
 //! ISC's leases of IPv6.
 
-use super::shape::{Arguments, Shape, object};
-use portcullis::{CallError, CallResult};
+use super::shape::{Arguments, How, Shape, Told, object, put};
 use serde_json::{Map, Value};
 use std::fs::File;
 use std::io::{ErrorKind, Read};
@@ -18,12 +17,7 @@ pub(super) static DHCP_LEASES: Shape = Shape {
     input: r#""properties":{"limit":{"type":"integer","minimum":1,"maximum":1000,"default":100}}"#,
     output: "",
     open_world: false,
-    call: |call| {
-        Box::pin(async move {
-            let answer = look(&call.args, &FILES, now()).map_err(CallError::new)?;
-            Ok(CallResult::structured(Value::Object(answer)))
-        })
-    },
+    how: How::Now(|call| look(&call.args, &FILES, now())),
 };
 
 /// The places that Debian, Fedora, OpenWrt and Pi-hole have chosen.
@@ -97,7 +91,7 @@ fn now() -> u64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_secs())
 }
 
-fn look(args: &Arguments, files: &[(&str, Format)], now: u64) -> Result<Map<String, Value>, String> {
+fn look(args: &Arguments, files: &[(&str, Format)], now: u64) -> Told {
     let (mut rows, mut read, mut faults) = (args.rows(), Vec::new(), Vec::new());
     for (path, format) in files {
         match texts(path, *format) {
@@ -119,9 +113,9 @@ fn look(args: &Arguments, files: &[(&str, Format)], now: u64) -> Result<Map<Stri
         });
     }
     let mut answer = rows.answer("leases");
-    answer.insert("files".into(), Value::Array(read));
+    put(&mut answer, "files", Value::Array(read));
     if !faults.is_empty() {
-        answer.insert("unread".into(), faults.into_iter().map(Value::from).collect());
+        put(&mut answer, "unread", faults.into());
     }
     Ok(answer)
 }
@@ -180,8 +174,8 @@ fn row(lease: &Lease<'_>, path: &str, now: u64) -> Value {
         ("file", path),
     ]);
     if let Some(expires) = lease.expires {
-        row.insert("expires".into(), expires.into());
-        row.insert("seconds_left".into(), expires.saturating_sub(now).into());
+        put(&mut row, "expires", expires.into());
+        put(&mut row, "seconds_left", expires.saturating_sub(now).into());
     }
     Value::Object(row)
 }

@@ -6,11 +6,10 @@
 
 use super::checked;
 use super::dns::{self, Question, Reply};
-use super::shape::{Arguments, Shape, object};
-use portcullis::{CallError, CallResult};
+use super::shape::{self, Arguments, How, Shape, object, put};
 use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use smol::{Async, future};
 use std::io::{self, ErrorKind, Read};
 use std::net::{IpAddr, SocketAddr};
@@ -26,12 +25,7 @@ pub(super) static DNS_LOOKUP: Shape = Shape {
         "server":{"type":"string","description":"IP or IP:port."}}"#,
     output: "",
     open_world: true,
-    call: |call| {
-        Box::pin(async move {
-            let answer = look(&call.args).await.map_err(CallError::new)?;
-            Ok(CallResult::structured(Value::Object(answer)))
-        })
-    },
+    how: How::Steps(|call| Box::pin(look(&call.args))),
 };
 
 const RESOLV_CONF: &str = "/etc/resolv.conf";
@@ -50,7 +44,7 @@ const FOREIGN_MAX: usize = 100;
 
 const PORT: u16 = 53;
 
-async fn look(args: &Arguments) -> Result<Map<String, Value>, String> {
+async fn look(args: &Arguments) -> shape::Told {
     let (id, _, _, _) = uuid::Uuid::new_v4().as_fields();
     let question = question(args, id as u16)?;
     let servers = match args.text("server") {
@@ -72,7 +66,7 @@ async fn look(args: &Arguments) -> Result<Map<String, Value>, String> {
                 let is_last_word = !matches!(&*status, "SERVFAIL" | "REFUSED" | "NOTIMP");
                 let text = server.to_string();
                 let mut answer = object(&[("server", &text), ("transport", transport), ("status", &status)]);
-                answer.insert("answers".into(), Value::Array(answers));
+                put(&mut answer, "answers", Value::Array(answers));
                 if is_last_word {
                     return Ok(answer);
                 }
@@ -146,10 +140,10 @@ fn nameservers(text: &str) -> Vec<SocketAddr> {
     servers
 }
 
-type Told = (&'static str, String, Vec<Value>);
+type Heard = (&'static str, String, Vec<Value>);
 
 /// Asks one server, by UDP, and by TCP if the answer is too long for it. Whoever calls has the clock.
-async fn ask(server: SocketAddr, question: &Question) -> io::Result<Told> {
+async fn ask(server: SocketAddr, question: &Question) -> io::Result<Heard> {
     let mut is_stream = false;
     loop {
         let (kind, transport) = if is_stream { (SocketType::STREAM, "tcp") } else { (SocketType::DGRAM, "udp") };
@@ -207,7 +201,7 @@ async fn answer(socket: &Async<OwnedFd>, question: &Question, is_stream: bool) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Map, json};
     use std::io::Write;
     use std::net::{TcpListener, UdpSocket};
 

@@ -11,11 +11,10 @@
 
 use super::firewall_ruleset::with_remedy;
 use super::firewall_sets::memory;
-use super::shape::{Arguments, Call, Shape, object};
+use super::shape::{Arguments, Call, How, Shape, Told, object, put};
 use super::{LOOK_WAIT, checked};
 use crate::process::{Finished, Run, RunError};
 use async_io::Timer;
-use portcullis::{CallError, CallResult};
 use serde_json::{Map, Value};
 use smol::future;
 use std::future::Future;
@@ -51,15 +50,10 @@ pub(super) static FIREWALL_TRACE: Shape = Shape {
         "packets":{"type":"integer","minimum":1,"maximum":20,"default":5}}"#,
     output: "",
     open_world: false,
-    call: |call| {
-        Box::pin(async move {
-            let told = trace(&call).await.map_err(CallError::new)?;
-            Ok(CallResult::structured(Value::Object(told)))
-        })
-    },
+    how: How::Steps(|call| Box::pin(trace(call))),
 };
 
-async fn trace(call: &Call) -> Result<Map<String, Value>, String> {
+async fn trace(call: &Call) -> Told {
     let [incoming, own] = filters(&call.args)?;
     let table = format!("{TABLE}{:x}", RandomState::new().build_hasher().finish());
     // Before `raw`, where connections may be exempted from tracking; nothing of it changes a packet's way.
@@ -92,9 +86,9 @@ async fn trace(call: &Call) -> Result<Map<String, Value>, String> {
         .collect();
     let mut told = Map::new();
     if packets.is_empty() {
-        told.insert("note".into(), format!("No packet that matches came within {seconds} s.").into());
+        put(&mut told, "note", format!("No packet that matches came within {seconds} s.").into());
     }
-    told.insert("packets".into(), Value::Array(packets));
+    put(&mut told, "packets", Value::Array(packets));
     Ok(told)
 }
 
@@ -119,7 +113,7 @@ async fn watch(traced: &mut Traced<'_>, texts: &[&str; 3], seconds: u32) -> Resu
         ..Run::default()
     };
     let monitor = async {
-        let ended = Box::pin(monitor.finish(&mut line)).await.map_err(fault)?;
+        let ended = monitor.finish(&mut line).await.map_err(fault)?;
         Err(with_remedy(&format!("`nft monitor` ended: {}", ended.stderr.trim())))
     };
     let over = async {
@@ -341,10 +335,10 @@ impl Packet {
         // A chain that accepts hands on to the next hook; the last one has decided.
         let last = self.steps.iter().rfind(decides);
         if let Some(step) = last {
-            told.insert("verdict".into(), step.verdict.as_str().into());
-            told.insert("decided_by".into(), step.complete(rules));
+            put(&mut told, "verdict", step.verdict.as_str().into());
+            put(&mut told, "decided_by", step.complete(rules));
         }
-        told.insert("path".into(), Value::Array(path));
+        put(&mut told, "path", Value::Array(path));
         Value::Object(told)
     }
 }

@@ -4,8 +4,7 @@
 //! `ProcSubset=pid`, and needs no child and no right. States have the names that `ss` gives them. Left out: which
 //! process holds a socket (that needs a look into every process), and Unix and raw sockets.
 
-use super::shape::{Arguments, Rows, Shape, object};
-use portcullis::{CallError, CallResult};
+use super::shape::{Arguments, How, Rows, Shape, Told, object, put};
 use serde_json::Value;
 use std::fs::File;
 use std::io::Read;
@@ -20,12 +19,7 @@ pub(super) static SOCKETS: Shape = Shape {
         "limit":{"type":"integer","minimum":1,"maximum":1000,"default":100}}"#,
     output: "",
     open_world: false,
-    call: |call| {
-        Box::pin(async move {
-            let answer = look(&call.args).await.map_err(CallError::new)?;
-            Ok(CallResult::structured(Value::Object(answer)))
-        })
-    },
+    how: How::Steps(|call| Box::pin(look(&call.args))),
 };
 
 /// Where the kernel lists them. A machine without IPv6 has two of them.
@@ -58,7 +52,7 @@ const STATES: [&str; 12] = [
     "SYN-RECV",
 ];
 
-async fn look(args: &Arguments) -> Result<serde_json::Map<String, Value>, String> {
+async fn look(args: &Arguments) -> Told {
     let protocol = args.text("protocol").unwrap_or("all");
     let state = args.text("state").unwrap_or("listening");
     let (mut rows, mut tables) = (args.rows(), 0);
@@ -111,7 +105,7 @@ fn add(rows: &mut Rows, protocol: &str, wanted: &str, line: &str) {
                 ("local", &socket.local.to_string()),
                 ("remote", &socket.remote.to_string()),
             ]);
-            row.insert("uid".into(), socket.uid.into());
+            put(&mut row, "uid", socket.uid.into());
             Value::Object(row)
         });
     }
