@@ -10,15 +10,16 @@ use async_signal::Signal;
 use portcullis::{Incoming, Listener, Server};
 use serde_json::Value;
 use smol::io::AsyncWriteExt;
-use smol::stream::StreamExt;
+use smol::stream::{self, Stream, StreamExt};
 use smol::{Async, future};
+use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::future::Future;
 use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
 use std::pin::Pin;
-
-/// Connections that wait for the server; the program asks one question after the other, tests more at once.
-const CONNECTIONS_MAX: usize = 256;
+use std::rc::Rc;
+use std::task::{Poll, Waker};
 
 const META: &str = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{},"progressToken":0}"#;
 
@@ -79,26 +80,53 @@ type Over = Pin<Box<dyn Future<Output = Failed>>>;
 
 /// A server that can be asked.
 fn open(server: Server) -> Result<(Line, Over), Failed> {
-    let (connect, incoming) = async_channel::bounded(CONNECTIONS_MAX);
+    let line = Line::default();
     let mut signals = signals(&[Signal::Term, Signal::Int])?;
     let stopped = async move {
         signals.next().await;
         Failed { why: "stopped".into(), code: 130 }
     };
+    let listener = Listener::streams(line.incoming());
     let serving = async move {
-        match server.serve(vec![Listener::streams(incoming)]).await {
+        match server.serve(vec![listener]).await {
             Ok(()) => Failed::from(String::from("the server ended")),
             Err(error) => Failed::from(error.to_string()),
         }
     };
-    Ok((Line(connect), Box::pin(future::or(stopped, Box::pin(serving)))))
+    Ok((line, Box::pin(future::or(stopped, Box::pin(serving)))))
 }
 
-/// Where connections come from.
-#[derive(Clone)]
-pub(crate) struct Line(async_channel::Sender<Incoming>);
+/// Where connections come from. A channel of them would be 4 KB of program.
+#[derive(Clone, Default)]
+pub(crate) struct Line(Rc<RefCell<Waiting>>);
+
+#[derive(Default)]
+struct Waiting {
+    connections: VecDeque<Incoming>,
+    server: Option<Waker>,
+}
 
 impl Line {
+    /// Connects to the server.
+    fn connect(&self, connection: Incoming) {
+        let mut waiting = self.0.borrow_mut();
+        waiting.connections.push_back(connection);
+        waiting.server.take().into_iter().for_each(Waker::wake);
+    }
+
+    /// The server's end, which never closes.
+    fn incoming(&self) -> impl Stream<Item = Incoming> + use<> {
+        let waiting = self.0.clone();
+        stream::poll_fn(move |cx| {
+            let mut waiting = waiting.borrow_mut();
+            match waiting.connections.pop_front() {
+                None => waiting.server = Some(cx.waker().clone()),
+                connection => return Poll::Ready(connection),
+            }
+            Poll::Pending
+        })
+    }
+
     /// Sends one request and waits for its answer; progress on the way goes to stderr.
     pub(crate) async fn ask(&self, method: &str, name: &str, params: &str) -> Result<Value, Failed> {
         let answer = self.exchange(method, name, params).await.map_err(|error| Failed::from(error.to_string()))?;
@@ -146,7 +174,7 @@ impl Line {
 
     async fn exchange(&self, method: &str, name: &str, params: &str) -> io::Result<Value> {
         let (ours, theirs) = UnixStream::pair()?;
-        self.0.try_send(Incoming::unix(theirs)?).map_err(|_| io::Error::other("the server has ended"))?;
+        self.connect(Incoming::unix(theirs)?);
         let body = format!(r#"{{"jsonrpc":"2.0","id":0,"method":"{method}","params":{{{params}{META}}}}}"#);
         let name = if name.is_empty() { String::new() } else { format!("Mcp-Name: {name}\r\n") };
         let request = format!(
