@@ -90,7 +90,7 @@ fn end(program: &Program, outcome: Result<(String, bool), Failed>) -> ExitCode {
             say(&text);
             ExitCode::SUCCESS
         }
-        Ok((text, false)) => fail(program, text.trim_end(), 1),
+        Ok((text, false)) => fail(program, text.trim_ascii_end(), 1),
         Err(failed) => fail(program, &failed.why, failed.code),
     }
 }

@@ -171,7 +171,7 @@ impl Spec {
                 Ok(value) => Ok(CallResult::structured(value)),
                 Err(error) => Err(format!("`{}` printed no JSON: {error}", self.program())),
             },
-            Output::Text | Output::Lines if finished.stdout.trim_end().is_empty() => {
+            Output::Text | Output::Lines if finished.stdout.trim_ascii_end().is_empty() => {
                 // A command that is content and says nothing is the rule, and an empty answer looks like a fault.
                 let code = code.unwrap_or_default();
                 Ok(format!("`{}` printed nothing and ended with status {code}", self.program()).into())
@@ -194,7 +194,7 @@ impl Spec {
             Some(code) => format!("`{}` ended with status {code}", self.program()),
             None => format!("`{}` was ended by a signal ({})", self.program(), finished.status),
         };
-        let said = [&finished.stderr, &finished.stdout].into_iter().map(|text| text.trim_end());
+        let said = [&finished.stderr, &finished.stdout].into_iter().map(|text| text.trim_ascii_end());
         match said.into_iter().find(|text| !text.is_empty()) {
             Some(said) => format!("{ended}: {said}"),
             None => format!("{ended} and said nothing"),

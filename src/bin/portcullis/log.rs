@@ -217,7 +217,7 @@ impl fmt::Write for Escaped<'_> {
             // Besides controls: the line and paragraph separators and the marks that reorder what is shown.
             let harmful = matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
             match harmful || c.is_control() {
-                true => self.0.extend(c.escape_default()),
+                true => write!(self.0, "{}", c.escape_default())?,
                 false => self.0.push(c),
             }
         }

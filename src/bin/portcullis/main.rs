@@ -41,7 +41,9 @@ const PROGRAM: options::Program = options::Program {
 
 /// The first word says what is wanted; without one, or with an option first, it is to serve.
 fn main() -> ExitCode {
-    let mut args: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let mut args = std::env::args_os();
+    args.next();
+    let mut args: Vec<OsString> = args.collect();
     let has_command = args.first().is_some_and(|word| !word.as_encoded_bytes().starts_with(b"-"));
     let command = has_command.then(|| args.remove(0));
     match command.as_ref().map(|word| word.to_string_lossy()).as_deref() {

@@ -464,7 +464,7 @@ fn help(program: &Program) -> String {
     let mut line = |name: &str, value: &str, help: &str| {
         let option = format!("--{name} {value}");
         // Writing into a String cannot fail.
-        let _ = writeln!(text, "  {:<30} {help}", option.trim_end());
+        let _ = writeln!(text, "  {:<30} {help}", option.trim_ascii_end());
     };
     for opt in OPTIONS.iter().filter(|opt| opt.name != "config" || program.config.is_some()) {
         match (opt.name, &program.debug_listen) {

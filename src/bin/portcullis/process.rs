@@ -227,7 +227,7 @@ impl Printed {
         self.text.extend_from_slice(&bytes[..fits]);
         self.bytes += bytes.len();
         while let Some(end) = self.text[looked..].iter().position(|byte| *byte == b'\n') {
-            line(String::from_utf8_lossy(&self.text[self.shown..looked + end]).trim_end());
+            line(String::from_utf8_lossy(&self.text[self.shown..looked + end]).trim_ascii_end());
             looked += end + 1;
             self.shown = looked;
         }
@@ -338,9 +338,15 @@ pub(crate) fn find(program: &str) -> Option<PathBuf> {
         return Some(PathBuf::from(program)).filter(|file| runs(file));
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let usual = DIRECTORIES.iter().map(PathBuf::from);
-    let others = std::env::split_paths(&path).filter(|directory| directory.is_absolute());
-    usual.chain(others).map(|directory| directory.join(program)).find(|file| runs(file))
+    let mut directories: Vec<PathBuf> = DIRECTORIES.iter().map(PathBuf::from).collect();
+    directories.extend(std::env::split_paths(&path));
+    for mut file in directories {
+        file.push(program);
+        if file.is_absolute() && runs(&file) {
+            return Some(file);
+        }
+    }
+    None
 }
 
 fn runs(file: &Path) -> bool {

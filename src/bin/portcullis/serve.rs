@@ -14,6 +14,7 @@ use crate::reload::Reload;
 use async_signal::{Signal, Signals};
 use log::{info, warn};
 use portcullis::{Builder, Handle, Limits, Server, Tokens, Toolset};
+use rustix::io::Errno;
 use smol::future;
 use smol::stream::StreamExt;
 use std::ffi::OsString;
@@ -68,8 +69,15 @@ pub(crate) fn fail(program: &Program, why: &str, code: u8) -> ExitCode {
 
 /// Prints to stdout; whoever closed it wants to hear nothing.
 pub(crate) fn say(text: &str) {
-    let mut stdout = io::stdout();
-    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    let mut rest = text.as_bytes();
+    // Not `print!`, which panics there, and has a buffer that nobody needs here.
+    while !rest.is_empty() {
+        match rustix::io::write(rustix::stdio::stdout(), rest) {
+            Ok(n) => rest = &rest[n..],
+            Err(Errno::INTR) => {}
+            Err(_) => return,
+        }
+    }
 }
 
 fn run(program: &Program, args: Vec<OsString>, mut options: Options, tools: Describe) -> Result<(), String> {

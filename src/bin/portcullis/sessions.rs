@@ -10,8 +10,10 @@ use log::{info, warn};
 use portcullis::Handle;
 use serde_json::Value;
 use std::ffi::OsString;
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -62,17 +64,13 @@ fn run(words: &[String]) -> Result<String, (String, u8)> {
     if json { Ok(text) } else { table(&text, terminal_width()).map_err(|why| (why, 1)) }
 }
 
-/// A connection to the program.
-trait Stream: Read + Write {}
-impl<S: Read + Write> Stream for S {}
-
 /// Asks the running program for its JSON.
 fn ask(from: &str, path: &str) -> Result<String, String> {
     let opened = match from.strip_prefix("unix:") {
         Some(socket) => UnixStream::connect(socket).map(|stream| {
             // Without it a program that hangs would be waited for; the table is as good.
             let _ = stream.set_read_timeout(Some(WAIT));
-            Box::new(stream) as Box<dyn Stream>
+            OwnedFd::from(stream)
         }),
         None => {
             let address = from.strip_prefix("http://").unwrap_or(from).trim_end_matches('/');
@@ -83,11 +81,11 @@ fn ask(from: &str, path: &str) -> Result<String, String> {
             })?;
             TcpStream::connect_timeout(&address, WAIT).map(|stream| {
                 let _ = stream.set_read_timeout(Some(WAIT));
-                Box::new(stream) as Box<dyn Stream>
+                OwnedFd::from(stream)
             })
         }
     };
-    let answer = opened.and_then(|mut stream| get(&mut *stream, path)).map_err(|error| {
+    let answer = opened.and_then(|stream| get(stream.into(), path)).map_err(|error| {
         format!("{from}: {error}; is the program running, and does `--from` say what its `--debug-listen` says?")
     })?;
     match answer.split_once("\r\n\r\n") {
@@ -101,7 +99,7 @@ fn ask(from: &str, path: &str) -> Result<String, String> {
 }
 
 /// One request of HTTP/1.0, whose answer ends with the connection.
-fn get(stream: &mut dyn Stream, path: &str) -> io::Result<String> {
+fn get(mut stream: File, path: &str) -> io::Result<String> {
     let request = format!("GET {path} HTTP/1.0\r\nhost: localhost\r\naccept: application/json\r\n\r\n");
     stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
@@ -244,7 +242,7 @@ fn write_table(out: &mut String, width: Option<usize>, columns: &[Column], items
             out.push_str(&cell);
             out.extend(std::iter::repeat_n(' ', width - cells(&cell) + 2));
         }
-        out.truncate(begin + out[begin..].trim_end().len());
+        out.truncate(begin + out[begin..].trim_ascii_end().len());
         out.push('\n');
     }
 }
@@ -316,8 +314,12 @@ fn whole(value: &Value) -> String {
 fn running(calls: &Value) -> String {
     const CALL: Column = Column("", word, "/tool", None);
     const TIME: Column = Column("", millis, "/running_ms", None);
-    let calls = calls.as_array().map_or(&[][..], Vec::as_slice).iter();
-    calls.flat_map(|call| [cell_of(call, &CALL), cell_of(call, &TIME)]).collect::<Vec<_>>().join(" ")
+    let mut text = String::new();
+    for call in calls.as_array().map_or(&[][..], Vec::as_slice) {
+        let between = if text.is_empty() { "" } else { " " };
+        text.push_str(&[between, &cell_of(call, &CALL), " ", &cell_of(call, &TIME)].concat());
+    }
+    text
 }
 
 fn millis(value: &Value) -> String {

@@ -20,7 +20,7 @@ mod system_info;
 mod traceroute;
 
 use portcullis::{Builder, CallError, CallResult, Handle, Limits, RequestContext, Tool, Toolset};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
@@ -67,6 +67,11 @@ pub(crate) type Called = Pin<Box<dyn Future<Output = Result<CallResult, CallErro
 /// Adds a tool. Its handler is boxed, so that what surrounds one is compiled once.
 pub(crate) fn add(tools: Toolset, tool: Tool, handler: Box<dyn Fn(RequestContext, Value) -> Called>) -> Toolset {
     tools.tool(tool, handler)
+}
+
+/// Adds a field to an object.
+pub(crate) fn put(object: &mut Map<String, Value>, name: &str, value: Value) {
+    object.insert(name.to_owned(), value);
 }
 
 /// A schema from its text. Text, because `json!` builds each node in code: 25 KiB of it for these few.

@@ -334,7 +334,7 @@ fn values(reader: &mut Reader<'_>, arg: &mut Arg) {
         let before = reader.faults.count();
         for node in reader.list("enum", node) {
             if let Some(value) = fitting(reader, arg, "enum", node) {
-                if arg.allowed.contains(&value) {
+                if allows(arg, &value) {
                     reader.wrong("enum", node, "expected each value once");
                 }
                 arg.allowed.push(value);
@@ -349,7 +349,7 @@ fn values(reader: &mut Reader<'_>, arg: &mut Arg) {
     if let Some(node) = default
         && let Some(value) = fitting(reader, arg, "default", node)
     {
-        match arg.allowed.is_empty() || arg.allowed.contains(&value) {
+        match arg.allowed.is_empty() || allows(arg, &value) {
             true => arg.default = Some(value),
             false => reader.wrong("default", node, "expected one of the values of `enum`"),
         }
@@ -365,6 +365,11 @@ fn values(reader: &mut Reader<'_>, arg: &mut Arg) {
         }
         (said, has_default) => said.unwrap_or(!has_default),
     };
+}
+
+/// Whether a value is one of those that `enum` names.
+fn allows(arg: &Arg, value: &Value) -> bool {
+    arg.allowed.iter().any(|allowed| allowed == value)
 }
 
 /// A value that the argument may have.

@@ -4,6 +4,7 @@
 //! no schema can say: a value never holds NUL or control characters, never begins with `-` where nobody allowed it
 //! (a command would take it for an option), and fits into one argument of the kernel's.
 
+use crate::tools::{self, put};
 use serde_json::{Map, Number, Value};
 
 /// What a value is.
@@ -63,7 +64,7 @@ impl Arg {
     /// Its JSON Schema.
     pub(crate) fn schema(&self) -> Value {
         let mut schema = Map::new();
-        let mut put = |key: &str, value: Value| drop(schema.insert(key.to_owned(), value));
+        let mut put = |key: &str, value: Value| tools::put(&mut schema, key, value);
         let name = KINDS.iter().find(|(_, kind)| *kind == self.kind).map_or("", |(name, _)| name);
         put("type", name.into());
         if let Some(description) = &self.description {
@@ -136,19 +137,19 @@ pub(crate) fn anchored(pattern: &str) -> String {
 pub(crate) fn schema(args: &[Arg]) -> Value {
     let (mut properties, mut required) = (Map::new(), Vec::new());
     for arg in args {
-        properties.insert(arg.name.clone(), arg.schema());
+        put(&mut properties, &arg.name, arg.schema());
         if arg.required {
             required.push(Value::from(arg.name.as_str()));
         }
     }
     let mut schema = Map::new();
-    schema.insert("type".into(), "object".into());
-    schema.insert("additionalProperties".into(), false.into());
+    put(&mut schema, "type", "object".into());
+    put(&mut schema, "additionalProperties", false.into());
     if !args.is_empty() {
-        schema.insert("properties".into(), properties.into());
+        put(&mut schema, "properties", properties.into());
     }
     if !required.is_empty() {
-        schema.insert("required".into(), required.into());
+        put(&mut schema, "required", required.into());
     }
     schema.into()
 }

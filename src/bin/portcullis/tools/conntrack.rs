@@ -65,7 +65,7 @@ impl Reading for Table {
 
     fn end(self: Box<Self>, _: &Call, finished: &Finished) -> Told {
         if !finished.status.success() {
-            return Err(with_remedy(&format!("`conntrack` said: {}", finished.stderr.trim())));
+            return Err(with_remedy(&format!("`conntrack` said: {}", finished.stderr.trim_ascii())));
         }
         Ok(self.0.answer())
     }
@@ -257,7 +257,7 @@ impl Entries for Summary {
     fn answer(self: Box<Self>) -> Map<String, Value> {
         let mut told = Map::new();
         put(&mut told, "count", self.count.into());
-        let most = std::fs::read_to_string(COUNT_MAX).ok().and_then(|text| text.trim().parse::<u32>().ok());
+        let most = std::fs::read_to_string(COUNT_MAX).ok().and_then(|text| text.trim_ascii().parse::<u32>().ok());
         put(&mut told, "max", most.map_or(Value::Null, Value::from));
         put(&mut told, "protocols", Value::Object(self.protocols.counts));
         let beyond = self.sources.beyond.max(self.destinations.beyond);

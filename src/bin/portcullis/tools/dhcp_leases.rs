@@ -225,7 +225,7 @@ fn odhcpd<'a>(leases: &mut Leases<'a>, line: &'a str) {
 fn isc<'a>(leases: &mut Leases<'a>, text: &'a str) {
     let (mut lease, mut is_active) = (Lease::default(), false);
     for whole in text.lines() {
-        let line = whole.trim().trim_end_matches(';');
+        let line = whole.trim_ascii().trim_end_matches(';');
         if let Some(address) = line.strip_prefix("lease ").and_then(|rest| rest.strip_suffix(" {")) {
             (lease, is_active) = (Lease { address, ..Lease::default() }, false);
         } else if line == "binding state active" {

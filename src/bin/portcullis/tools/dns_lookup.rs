@@ -75,7 +75,7 @@ async fn look(args: &Arguments) -> shape::Told {
             Err(error) => faults = format!("{faults}{server}: {error}\n"),
         }
     }
-    refused.ok_or_else(|| format!("no name server answered\n{}", faults.trim_end()))
+    refused.ok_or_else(|| format!("no name server answered\n{}", faults.trim_ascii_end()))
 }
 
 /// What is asked for, from the arguments.

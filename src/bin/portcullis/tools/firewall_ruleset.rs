@@ -115,7 +115,7 @@ fn words<'a>(family: Option<&'a str>, table: Option<&str>) -> Result<Vec<&'a str
 /// What `nft` told, or why it did not.
 fn read(finished: &Finished) -> Result<Vec<Value>, String> {
     if !finished.status.success() {
-        return Err(with_remedy(&format!("`nft` said: {}", finished.stderr.trim())));
+        return Err(with_remedy(&format!("`nft` said: {}", finished.stderr.trim_ascii())));
     }
     match serde_json::from_str::<Value>(&finished.stdout) {
         Ok(mut ruleset) => match ruleset.get_mut("nftables").map(Value::take) {

@@ -109,7 +109,7 @@ impl Reading for Found {
     fn end(mut self: Box<Self>, _: &Call, finished: &Finished) -> Told {
         let is_absent = finished.stderr.contains("No such file or directory");
         if !finished.status.success() && !is_absent {
-            return Err(with_remedy(&format!("`nft` said: {}", finished.stderr.trim())));
+            return Err(with_remedy(&format!("`nft` said: {}", finished.stderr.trim_ascii())));
         }
         let element = element(&finished.stdout);
         self.known.remove("name");
@@ -124,13 +124,14 @@ impl Reading for Found {
 /// What stands in `elements = { … }`.
 fn element(printed: &str) -> &str {
     let after = printed.split_once("elements = {").map_or("", |(_, after)| after);
-    after.rsplit_once("}\n\t}").map_or("", |(element, _)| element.trim())
+    after.rsplit_once("}\n\t}").map_or("", |(element, _)| element.trim_ascii())
 }
 
 /// Address space for an `nft` that loads every set: half of what is free, at least the usual, at most 1 GiB.
 pub(super) fn memory() -> u64 {
     let told = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let free = told.lines().find_map(|line| line.strip_prefix("MemAvailable:")?.trim().split(' ').next()?.parse().ok());
+    let free =
+        told.lines().find_map(|line| line.strip_prefix("MemAvailable:")?.trim_ascii().split(' ').next()?.parse().ok());
     let free: u64 = free.unwrap_or(0);
     (free * 512).clamp(128 << 20, 1 << 30)
 }

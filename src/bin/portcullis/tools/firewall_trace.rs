@@ -18,7 +18,6 @@ use async_io::Timer;
 use serde_json::{Map, Value};
 use smol::future;
 use std::future::Future;
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::time::Duration;
@@ -55,7 +54,7 @@ pub(super) static FIREWALL_TRACE: Shape = Shape {
 
 async fn trace(call: &Call) -> Told {
     let [incoming, own] = filters(&call.args)?;
-    let table = format!("{TABLE}{:x}", RandomState::new().build_hasher().finish());
+    let table = format!("{TABLE}{:x}", uuid::Uuid::new_v4().as_u64_pair().0);
     // Before `raw`, where connections may be exempted from tracking; nothing of it changes a packet's way.
     let made = |flags: &str| {
         format!(
@@ -114,7 +113,7 @@ async fn watch(traced: &mut Traced<'_>, texts: &[&str; 3], seconds: u32) -> Resu
     };
     let monitor = async {
         let ended = monitor.finish(&mut line).await.map_err(fault)?;
-        Err(with_remedy(&format!("`nft monitor` ended: {}", ended.stderr.trim())))
+        Err(with_remedy(&format!("`nft monitor` ended: {}", ended.stderr.trim_ascii())))
     };
     let over = async {
         let seen = async {
@@ -133,7 +132,7 @@ async fn watch(traced: &mut Traced<'_>, texts: &[&str; 3], seconds: u32) -> Resu
 /// Makes the table and holds it; comes back only where that fails.
 async fn hold([owned, plain, last]: &[&str; 3], wait: Duration) -> Result<(), String> {
     let ended = nft(&["-i"], owned, wait).await?;
-    log::debug!("`nft -i` ended ({}), so the trace's table has no owner: {}", ended.status, ended.stderr.trim());
+    log::debug!("`nft -i` ended ({}), so the trace's table has no owner: {}", ended.status, ended.stderr.trim_ascii());
     let guard = async { nft(&["-f", "-"], last, wait).await.and_then(|ended| Err(ended.stderr)) };
     let made = async {
         nft(&[plain], "", LOOK_WAIT).await.and_then(|done| success(&done))?;
@@ -161,7 +160,7 @@ fn success(done: &Finished) -> Result<(), String> {
     if done.status.success() {
         return Ok(());
     }
-    let said = done.stderr.trim();
+    let said = done.stderr.trim_ascii();
     let old = said.contains("owner") && said.contains("rror: ") && !said.contains("not permitted");
     let remedy = if old { "\nA trace needs Linux 5.12 and nftables 0.9.9, for a table that has an owner." } else { "" };
     Err(with_remedy(&format!("`nft` said: {said}{remedy}")))
@@ -269,12 +268,12 @@ impl Traced<'_> {
         let packet = &mut self.packets[at];
         if let Some(header) = told.strip_prefix("packet: ") {
             if packet.header.is_empty() {
-                packet.header = header.trim().into();
+                packet.header = header.trim_ascii().into();
             }
         } else if table == self.table {
             packet.is_ours |= told.contains("rule ");
         } else if !table.starts_with(TABLE) && packet.steps.len() < STEPS_MAX {
-            packet.steps.push(Step::read([family, table, chain].join(" "), told.trim()));
+            packet.steps.push(Step::read([family, table, chain].join(" "), told.trim_ascii()));
         }
         self.packets.iter().filter(|packet| packet.is_ours).count() >= self.packets_max
     }
@@ -288,7 +287,7 @@ impl Step {
             return step;
         }
         let (text, verdict) = match told.rsplit_once("(verdict ") {
-            Some((text, verdict)) => (text.trim(), verdict.trim_end_matches(')')),
+            Some((text, verdict)) => (text.trim_ascii(), verdict.trim_end_matches(')')),
             None => ("", told.strip_prefix("verdict ").unwrap_or(told)),
         };
         step.verdict = verdict.into();
@@ -369,7 +368,7 @@ fn chain<'a>(rules: &'a str, place: &str) -> impl Iterator<Item = (&'a str, &'a 
         } else if line == "\t}" {
             in_chain = false;
         } else if in_chain {
-            return line.trim().rsplit_once(" # handle ");
+            return line.trim_ascii().rsplit_once(" # handle ");
         }
         None
     })

@@ -147,7 +147,7 @@ impl Reading for Shown {
 /// What `ip` told, or why it did not.
 fn answer(args: &Arguments, shown: Shown, finished: &Finished) -> Told {
     if !finished.status.success() {
-        return Err(with_remedy(&format!("`ip` said: {}", finished.stderr.trim())));
+        return Err(with_remedy(&format!("`ip` said: {}", finished.stderr.trim_ascii())));
     }
     // Only what is shown is made into a tree.
     let rows: Vec<&RawValue> = serde_json::from_str(&finished.stdout)

@@ -106,7 +106,7 @@ fn read(finished: &Finished) -> Told {
         return Err(with_remedy(&format!("`ping` said: {}", said(finished))));
     };
     let lost = f64::from(sent.saturating_sub(received)) * 100.0 / f64::from(sent.max(1));
-    let mut found = object(&[("errors", finished.stderr.trim())]);
+    let mut found = object(&[("errors", finished.stderr.trim_ascii())]);
     put(&mut found, "sent", sent.into());
     put(&mut found, "received", received.into());
     put(&mut found, "loss_percent", ((lost * 10.0).round() / 10.0).into());
@@ -116,7 +116,7 @@ fn read(finished: &Finished) -> Told {
 
 /// The summary: `3 packets transmitted, 2 received, +1 errors, 33% packet loss, time 2037ms`.
 fn counts(line: &str) -> Option<(u32, u32)> {
-    let mut parts = line.split(", ").map(str::trim);
+    let mut parts = line.split(", ").map(str::trim_ascii);
     let number = |part: &str| part.split(' ').next()?.parse().ok();
     let sent = parts.next().filter(|part| part.ends_with("packets transmitted")).and_then(number)?;
     let received = parts.find(|part| part.ends_with("received")).and_then(number)?;

@@ -4,6 +4,7 @@
 //! arguments against the schema before a function here sees them (types, choices, ranges, no unknown ones), so
 //! they are read as they stand; what a schema cannot say is checked by who needs it.
 
+pub(super) use super::put;
 use super::{Called, LOOK_WAIT, add, schema};
 use crate::process::{Finished, Run};
 use portcullis::{CallError, CallResult, RequestContext, Tool, Toolset};
@@ -153,7 +154,7 @@ pub(super) fn words(words: &[&str]) -> Vec<String> {
 
 /// What a command said of its failure, on stderr or else on stdout.
 pub(super) fn said(finished: &Finished) -> &str {
-    match (finished.stderr.trim(), finished.stdout.trim()) {
+    match (finished.stderr.trim_ascii(), finished.stdout.trim_ascii()) {
         ("", "") => "nothing",
         ("", printed) => printed,
         (said, _) => said,
@@ -169,11 +170,6 @@ pub(super) fn remedied(fault: &str, remedies: &Remedies) -> String {
         Some((_, remedy)) => format!("{fault}\n{remedy}"),
         None => fault.to_owned(),
     }
-}
-
-/// Adds a field to an answer.
-pub(super) fn put(answer: &mut Map<String, Value>, name: &str, value: Value) {
-    answer.insert(name.to_owned(), value);
 }
 
 impl Arguments {

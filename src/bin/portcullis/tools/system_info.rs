@@ -78,7 +78,7 @@ fn load(text: &str) -> Option<Value> {
 fn memory(text: &str) -> Option<Value> {
     let bytes = |name: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(name))?;
-        line.trim().strip_suffix(" kB")?.parse::<u64>().ok()?.checked_mul(1024)
+        line.trim_ascii().strip_suffix(" kB")?.parse::<u64>().ok()?.checked_mul(1024)
     };
     let mut memory = Map::new();
     put(&mut memory, "total", bytes("MemTotal:")?.into());
@@ -89,7 +89,7 @@ fn memory(text: &str) -> Option<Value> {
 /// `0-3,6`: ranges of CPUs that run.
 fn cpus(text: &str) -> Option<Value> {
     let mut sum = 0u32;
-    for range in text.trim().split(',') {
+    for range in text.trim_ascii().split(',') {
         let (first, last) = range.split_once('-').unwrap_or((range, range));
         let (first, last) = (first.parse::<u32>().ok()?, last.parse::<u32>().ok()?);
         sum = sum.checked_add(last.checked_sub(first)?.checked_add(1)?)?;

@@ -55,7 +55,7 @@ impl Reading for Hops {
     fn line(&mut self, call: &Call, line: &str) {
         if let Some(n) = hop(line).map(|(n, _)| n).filter(|n| (self.last + 1..=self.hops).contains(n)) {
             self.last = n;
-            call.cx.progress(f64::from(n), Some(f64::from(self.hops)), Some(line.trim()));
+            call.cx.progress(f64::from(n), Some(f64::from(self.hops)), Some(line.trim_ascii()));
         }
     }
 
@@ -109,7 +109,7 @@ fn is_address(word: &str) -> bool {
 ///
 /// An address is said again only if it is another one.
 fn hop(line: &str) -> Option<(u32, Vec<Value>)> {
-    let mut words = line.split_whitespace();
+    let mut words = line.split_ascii_whitespace();
     let n = words.next()?.parse().ok()?;
     let (mut probes, mut address): (Vec<Value>, _) = (Vec::new(), "");
     for word in words {

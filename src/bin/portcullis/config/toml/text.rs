@@ -114,7 +114,7 @@ impl<'a> Text<'a> {
         let at = self.at;
         let Some(quote @ ('"' | '\'')) = self.peek() else {
             let word = self.take_while(&|c| !matches!(c, ',' | '=' | '#' | '[' | ']' | '{' | '}' | '\r' | '\n'));
-            return word_of(word.trim_end()).map_err(|(within, why)| fault(at + within, why));
+            return word_of(word.trim_ascii_end()).map_err(|(within, why)| fault(at + within, why));
         };
         let end = if quote == '"' { "\"\"\"" } else { "'''" };
         let is_long = self.take(end);
