@@ -165,7 +165,7 @@ fn check(program: &Program, file: &Path) -> Result<String, Failed> {
 
 /// A server with all tools and without anybody who asks who it is.
 pub(crate) fn server(program: &Program, options: &Options, config: &Config) -> Result<Server, String> {
-    let builder = Server::builder(program.name, program.version).limits(options.limits.clone());
+    let builder = Server::builder(program.name, program.version).limits(options.limits());
     let tools = tools::register(Toolset::new(), &options.limits);
     let tools = declared::register(tools, &config.tools, &Lanes::default());
     builder.tools(tools).build().map_err(|error| error.to_string())

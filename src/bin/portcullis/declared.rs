@@ -205,8 +205,9 @@ impl Spec {
 /// What is wrong with a regular expression. The library compiles it when a server is built, so one is.
 pub(crate) fn fault_of_pattern(pattern: &str) -> Option<String> {
     let arg = Arg { name: "pattern".into(), pattern: Some(pattern.to_owned()), ..Arg::default() };
-    let spec = Spec { name: "pattern".into(), args: vec![arg], ..Spec::default() };
-    let checked = register(Toolset::new(), &[Arc::new(spec)], &Lanes::default()).check();
+    let tool = Tool::new("pattern").input_schema(arg::schema(&[arg]));
+    let nothing = |_, _| -> Called { Box::pin(async { Err(CallError::new("")) }) };
+    let checked = add(Toolset::new(), tool, Box::new(nothing)).check();
     let why = checked.err()?.to_string();
     Some(why.rsplit_once("`pattern`: ").map_or(why.as_str(), |(_, why)| why).to_owned())
 }

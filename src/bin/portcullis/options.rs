@@ -358,6 +358,11 @@ impl Options {
         Options { listen: LISTEN.to_vec(), debug_listen, grace: GRACE, ..Options::default() }
     }
 
+    /// The bounds, to be taken away.
+    pub(crate) fn limits(&self) -> Limits {
+        self.limits.clone()
+    }
+
     /// Sets the option `name`, which there is; the error says what was expected instead of `text`.
     pub(crate) fn set(&mut self, name: &str, text: &str) -> Result<(), String> {
         if let Some(opt) = OPTIONS.iter().find(|opt| opt.name == name) {
@@ -461,31 +466,33 @@ fn help(program: &Program) -> String {
     if program.config.is_some() {
         text.push_str(COMMANDS);
     }
-    let mut line = |name: &str, value: &str, help: &str| {
-        let option = format!("--{name} {value}");
-        // Writing into a String cannot fail.
-        let _ = writeln!(text, "  {:<30} {help}", option.trim_ascii_end());
-    };
     for opt in OPTIONS.iter().filter(|opt| opt.name != "config" || program.config.is_some()) {
-        match (opt.name, &program.debug_listen) {
-            ("debug-listen", Debug::Tcp(address)) => line(opt.name, opt.value, &format!("{} [{address}]", opt.help)),
-            ("debug-listen", _) => line(opt.name, opt.value, &format!("{} [off]", opt.help)),
-            _ => line(opt.name, opt.value, opt.help),
-        }
+        let usual = match (opt.name, &program.debug_listen) {
+            ("debug-listen", Debug::Tcp(address)) => format!(" [{address}]"),
+            ("debug-listen", _) => String::from(" [off]"),
+            _ => String::new(),
+        };
+        line(&mut text, opt.name, opt.value, &[opt.help, &usual].concat());
     }
-    line("help", "", "print this");
-    line("version", "", "print the version");
+    line(&mut text, "help", "", "print this");
+    line(&mut text, "version", "", "print the version");
     text.push_str("\nLimits, with their defaults (seconds may have decimals, bytes a suffix K, M or G):\n");
     let mut limits = Limits::default();
     for bound in BOUNDS {
-        let option = format!("--{} {}", bound.name, bound.unit());
-        let _ = writeln!(text, "  {option:<30} {} [{}]", bound.help, bound.shown(&mut limits));
+        line(&mut text, bound.name, bound.unit(), &[bound.help, " [", &bound.shown(&mut limits), "]"].concat());
     }
     text.push_str(
         "\nSIGTERM or SIGINT: running calls may finish within the grace. A second one ends at once.\n\
                    SIGHUP: the files of --config and --token-file are read again, all or nothing.\n",
     );
     text
+}
+
+/// An option, what stands behind it, and what it is for.
+fn line(text: &mut String, name: &str, value: &str, help: &str) {
+    let option = format!("--{name} {value}");
+    // Writing into a String cannot fail.
+    let _ = writeln!(text, "  {:<30} {help}", option.trim_ascii_end());
 }
 
 #[cfg(test)]

@@ -338,19 +338,13 @@ pub(crate) fn find(program: &str) -> Option<PathBuf> {
         return Some(PathBuf::from(program)).filter(|file| runs(file));
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut directories: Vec<PathBuf> = DIRECTORIES.iter().map(PathBuf::from).collect();
-    directories.extend(std::env::split_paths(&path));
-    for mut file in directories {
-        file.push(program);
-        if file.is_absolute() && runs(&file) {
-            return Some(file);
-        }
-    }
-    None
+    let usual = DIRECTORIES.iter().map(PathBuf::from);
+    usual.chain(std::env::split_paths(&path)).map(|directory| directory.join(program)).find(|file| runs(file))
 }
 
 fn runs(file: &Path) -> bool {
-    std::fs::metadata(file).is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
+    file.is_absolute()
+        && std::fs::metadata(file).is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
 }
 
 #[cfg(all(test, feature = "config"))]

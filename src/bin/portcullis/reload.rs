@@ -29,7 +29,7 @@ impl<'a> Reload<'a> {
             return None;
         }
         let given = options.loaded.as_mut().map(|loaded| std::mem::take(&mut loaded.settings));
-        Some(Reload { program, args, limits: options.limits.clone(), given: given.unwrap_or_default(), has_token_file })
+        Some(Reload { program, args, limits: options.limits(), given: given.unwrap_or_default(), has_token_file })
     }
 
     /// Reads everything again. What came of it is in the log.

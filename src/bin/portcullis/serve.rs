@@ -19,6 +19,7 @@ use smol::future;
 use smol::stream::StreamExt;
 use std::ffi::OsString;
 use std::fmt::Write as _;
+use std::fs::File;
 use std::future::Future;
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
@@ -144,7 +145,7 @@ pub(crate) fn block_on(future: Pin<Box<dyn Future<Output = ()> + '_>>) {
 
 /// Gives the builder what the command line said.
 pub(crate) fn configure(mut builder: Builder, options: &mut Options) -> Result<Builder, String> {
-    builder = builder.limits(options.limits.clone()).relative_endpoint(options.relative_endpoint);
+    builder = builder.limits(options.limits()).relative_endpoint(options.relative_endpoint);
     if let Some(path) = &options.base_path {
         builder = builder.base_path(path.as_str());
     }
@@ -165,19 +166,29 @@ pub(crate) fn configure(mut builder: Builder, options: &mut Options) -> Result<B
 
 /// Reads a token file; the text of a fault never holds a token.
 pub(crate) fn tokens(path: &Path) -> Result<Tokens, String> {
-    let fault = |why: String| format!("`--token-file`: {}: {why}", path.display());
-    let file = std::fs::File::open(path).map_err(|error| fault(error.to_string()))?;
-    let mode = file.metadata().map_err(|error| fault(error.to_string()))?.mode();
-    if mode & 0o007 != 0 {
-        warn!("token file {} can be read by everybody: chmod o= it", path.display());
-    }
-    let mut text = String::new();
-    let read =
-        file.take(TOKEN_FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(|error| fault(error.to_string()))?;
-    if read as u64 > TOKEN_FILE_BYTES_MAX {
-        return Err(fault(format!("longer than {TOKEN_FILE_BYTES_MAX} bytes, expected one bearer token a line")));
-    }
-    Tokens::parse(&text).map_err(|error| fault(error.to_string()))
+    let read = || {
+        let file = File::open(path)?;
+        Ok((file.metadata()?.mode(), contents(file, TOKEN_FILE_BYTES_MAX)?))
+    };
+    let tokens = || {
+        let (mode, bytes) = read().map_err(|error: io::Error| error.to_string())?;
+        if mode & 0o007 != 0 {
+            warn!("token file {} can be read by everybody: chmod o= it", path.display());
+        }
+        if bytes.len() as u64 > TOKEN_FILE_BYTES_MAX {
+            return Err(format!("longer than {TOKEN_FILE_BYTES_MAX} bytes, expected one bearer token a line"));
+        }
+        let text = String::from_utf8(bytes).map_err(|_| "is not UTF-8 text")?;
+        Tokens::parse(&text).map_err(|error| error.to_string())
+    };
+    tokens().map_err(|why| format!("`--token-file`: {}: {why}", path.display()))
+}
+
+/// What a file holds, up to so many bytes and one more, which shows that it is longer.
+pub(crate) fn contents(file: File, bytes_max: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.take(bytes_max + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Turns signals into what they mean. Never ends by itself before the third that asks for an end.

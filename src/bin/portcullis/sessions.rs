@@ -5,13 +5,13 @@
 //! anything but visible text.
 
 use crate::options::Program;
-use crate::serve::{fail, say};
+use crate::serve::{contents, fail, say};
 use log::{info, warn};
 use portcullis::Handle;
 use serde_json::Value;
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -102,9 +102,7 @@ fn ask(from: &str, path: &str) -> Result<String, String> {
 fn get(mut stream: File, path: &str) -> io::Result<String> {
     let request = format!("GET {path} HTTP/1.0\r\nhost: localhost\r\naccept: application/json\r\n\r\n");
     stream.write_all(request.as_bytes())?;
-    let mut answer = Vec::new();
-    stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer)?;
-    Ok(String::from_utf8_lossy(&answer).into_owned())
+    Ok(String::from_utf8_lossy(&contents(stream, ANSWER_BYTES_MAX)?).into_owned())
 }
 
 /// Writes the table to the log: the busiest sessions, so that ten thousand do not fill it.

@@ -19,8 +19,10 @@ mod sockets;
 mod system_info;
 mod traceroute;
 
+use crate::serve::contents;
 use portcullis::{Builder, CallError, CallResult, Handle, Limits, RequestContext, Tool, Toolset};
 use serde_json::{Map, Value};
+use std::fs::File;
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
@@ -72,6 +74,14 @@ pub(crate) fn add(tools: Toolset, tool: Tool, handler: Box<dyn Fn(RequestContext
 /// Adds a field to an object.
 pub(crate) fn put(object: &mut Map<String, Value>, name: &str, value: Value) {
     object.insert(name.to_owned(), value);
+}
+
+/// Longest file of the kernel's that is read as a whole; `/proc/meminfo` is 1.5 KiB.
+const FILE_BYTES_MAX: u64 = 16 * 1024;
+
+/// What a small file of the kernel's says, if it is there.
+fn kernel(path: &str) -> Option<String> {
+    String::from_utf8(contents(File::open(path).ok()?, FILE_BYTES_MAX).ok()?).ok()
 }
 
 /// A schema from its text. Text, because `json!` builds each node in code: 25 KiB of it for these few.

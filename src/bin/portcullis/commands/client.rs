@@ -109,9 +109,9 @@ struct Waiting {
 impl Line {
     /// Connects to the server.
     fn connect(&self, connection: Incoming) {
-        let mut waiting = self.0.borrow_mut();
-        waiting.connections.push_back(connection);
-        waiting.server.take().into_iter().for_each(Waker::wake);
+        self.0.borrow_mut().connections.push_back(connection);
+        let server = self.0.borrow_mut().server.take();
+        server.into_iter().for_each(Waker::wake);
     }
 
     /// The server's end, which never closes.
@@ -129,11 +129,11 @@ impl Line {
 
     /// Sends one request and waits for its answer; progress on the way goes to stderr.
     pub(crate) async fn ask(&self, method: &str, name: &str, params: &str) -> Result<Value, Failed> {
-        let answer = self.exchange(method, name, params).await.map_err(|error| Failed::from(error.to_string()))?;
-        match (&answer["result"], &answer["error"]["message"]) {
-            (_, Value::String(why)) => Err(Failed { why: why.clone(), code: 2 }),
-            (result, _) => Ok(result.clone()),
+        let mut answer = self.exchange(method, name, params).await.map_err(|error| Failed::from(error.to_string()))?;
+        if let Value::String(why) = &answer["error"]["message"] {
+            return Err(Failed { why: why.clone(), code: 2 });
         }
+        Ok(answer["result"].take())
     }
 
     /// All tools, page by page.

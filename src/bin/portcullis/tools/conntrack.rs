@@ -4,6 +4,7 @@
 //! not shown. Filters are applied here, not by `conntrack`, so that nothing of a client's reaches a command.
 //! `/proc/net/nf_conntrack` is not read: CAP_NET_ADMIN is not enough for it, and many kernels have none.
 
+use super::kernel;
 use super::shape::{Arguments, Call, Command, How, Reading, Remedies, Rows, Shape, Told, object, put, remedied, words};
 use crate::process::Finished;
 use serde_json::{Map, Value};
@@ -257,7 +258,7 @@ impl Entries for Summary {
     fn answer(self: Box<Self>) -> Map<String, Value> {
         let mut told = Map::new();
         put(&mut told, "count", self.count.into());
-        let most = std::fs::read_to_string(COUNT_MAX).ok().and_then(|text| text.trim_ascii().parse::<u32>().ok());
+        let most = kernel(COUNT_MAX).and_then(|text| text.trim_ascii().parse::<u32>().ok());
         put(&mut told, "max", most.map_or(Value::Null, Value::from));
         put(&mut told, "protocols", Value::Object(self.protocols.counts));
         let beyond = self.sources.beyond.max(self.destinations.beyond);

@@ -6,9 +6,10 @@
 //! ISC's leases of IPv6.
 
 use super::shape::{Arguments, How, Shape, Told, object, put};
+use crate::serve::contents;
 use serde_json::{Map, Value};
 use std::fs::File;
-use std::io::{ErrorKind, Read};
+use std::io::ErrorKind;
 use std::time::SystemTime;
 
 pub(super) static DHCP_LEASES: Shape = Shape {
@@ -146,8 +147,7 @@ fn text(path: &str) -> Result<Option<String>, String> {
     if !file.metadata().is_ok_and(|file| file.is_file()) {
         return Err(format!("{path}: expected a file"));
     }
-    let mut bytes = Vec::new();
-    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|error| format!("{path}: {error}"))?;
+    let bytes = contents(file, FILE_BYTES_MAX).map_err(|error| format!("{path}: {error}"))?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
         return Err(format!("{path}: longer than {FILE_BYTES_MAX} bytes"));
     }

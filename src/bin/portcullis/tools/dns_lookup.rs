@@ -7,11 +7,12 @@
 use super::checked;
 use super::dns::{self, Question, Reply};
 use super::shape::{self, Arguments, How, Shape, object, put};
+use crate::serve::contents;
 use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use serde_json::Value;
 use smol::{Async, future};
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
@@ -117,11 +118,10 @@ fn server(text: &str) -> Option<SocketAddr> {
 
 /// The servers that this machine uses.
 fn servers() -> Result<Vec<SocketAddr>, String> {
-    let mut text = String::new();
-    std::fs::File::open(RESOLV_CONF)
-        .and_then(|file| file.take(16 * 1024).read_to_string(&mut text))
+    let bytes = std::fs::File::open(RESOLV_CONF)
+        .and_then(|file| contents(file, 16 * 1024))
         .map_err(|error| format!("{RESOLV_CONF}: {error}; give a `server`"))?;
-    let servers = nameservers(&text);
+    let servers = nameservers(&String::from_utf8_lossy(&bytes));
     match servers.is_empty() {
         true => Err(format!("{RESOLV_CONF} names no server by an IP address; give a `server`")),
         false => Ok(servers),
@@ -202,7 +202,7 @@ async fn answer(socket: &Async<OwnedFd>, question: &Question, is_stream: bool) -
 mod tests {
     use super::*;
     use serde_json::{Map, json};
-    use std::io::Write;
+    use std::io::{Read, Write};
     use std::net::{TcpListener, UdpSocket};
 
     #[test]

@@ -4,9 +4,9 @@
 //! whole machine before it asks for one element: 133 MB for 200,000 addresses. So it gets half of the memory that is
 //! free, and where that is too little it ends, and says why. `get element` prints text even where JSON is asked for.
 
-use super::checked;
 use super::firewall_ruleset::{NAME_BYTES_MAX, NAME_EXTRA, ruleset, with_remedy};
 use super::shape::{Call, Command, How, Reading, Shape, Told, put, run, words};
+use super::{checked, kernel};
 use crate::process::Finished;
 use serde_json::{Map, Value};
 
@@ -129,7 +129,7 @@ fn element(printed: &str) -> &str {
 
 /// Address space for an `nft` that loads every set: half of what is free, at least the usual, at most 1 GiB.
 pub(super) fn memory() -> u64 {
-    let told = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let told = kernel("/proc/meminfo").unwrap_or_default();
     let free =
         told.lines().find_map(|line| line.strip_prefix("MemAvailable:")?.trim_ascii().split(' ').next()?.parse().ok());
     let free: u64 = free.unwrap_or(0);

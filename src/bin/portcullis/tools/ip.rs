@@ -89,13 +89,13 @@ fn route_get(args: &Arguments) -> Result<Vec<String>, String> {
             let shown: String = text.chars().take(64).collect();
             let address: IpAddr =
                 text.parse().map_err(|_| format!("`{argument}`: got {shown:?}, expected an IP address"))?;
-            words.extend([keyword.to_owned(), address.to_string()]);
+            add(&mut words, keyword, &address.to_string());
         }
     }
     interface(args, "iif", "iif", &mut words)?;
     interface(args, "oif", "oif", &mut words)?;
     if let Some(mark) = args.number("mark") {
-        words.extend(["mark".to_owned(), mark.to_string()]);
+        add(&mut words, "mark", &mark.to_string());
     }
     Ok(words)
 }
@@ -116,11 +116,16 @@ fn begin(family: &str, question: &[&str]) -> Vec<String> {
     words(&[&["-j"], family, question].concat())
 }
 
+fn add(words: &mut Vec<String>, keyword: &str, word: &str) {
+    words.push(keyword.to_owned());
+    words.push(word.to_owned());
+}
+
 /// Adds the interface that an argument names.
 fn interface(args: &Arguments, argument: &str, keyword: &str, words: &mut Vec<String>) -> Result<(), String> {
     if let Some(name) = args.text(argument) {
         let name = checked(argument, name, NAME_BYTES_MAX, NAME_EXTRA)?;
-        words.extend([keyword.to_owned(), name.to_owned()]);
+        add(words, keyword, name);
     }
     Ok(())
 }

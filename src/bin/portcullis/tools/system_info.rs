@@ -4,12 +4,9 @@
 //! `/proc/meminfo`) is `null`, and the others are still told. The files are the kernel's own and small, so they
 //! are read in place.
 
+use super::kernel;
 use super::shape::{How, Shape, object, put, real};
 use serde_json::{Map, Value};
-use std::io::Read;
-
-/// Longest file that is read; `/proc/meminfo` is 1.5 KiB.
-const FILE_BYTES_MAX: u64 = 16 * 1024;
 
 const OUTPUT: &str = r#"{
     "type": "object",
@@ -38,7 +35,7 @@ fn info() -> Map<String, Value> {
         ("portcullis", env!("CARGO_PKG_VERSION")),
     ]);
     for (fact, path, read) in FACTS {
-        put(&mut info, fact, file(path).as_deref().and_then(read).unwrap_or_default());
+        put(&mut info, fact, kernel(path).as_deref().and_then(read).unwrap_or_default());
     }
     info
 }
@@ -52,12 +49,6 @@ const FACTS: [Fact; 4] = [
     ("memory_bytes", "/proc/meminfo", memory),
     ("cpus", "/sys/devices/system/cpu/online", cpus),
 ];
-
-fn file(path: &str) -> Option<String> {
-    let mut text = String::new();
-    std::fs::File::open(path).ok()?.take(FILE_BYTES_MAX).read_to_string(&mut text).ok()?;
-    Some(text)
-}
 
 /// `12345.67 23456.78`: seconds since the start, and of idle CPUs.
 fn uptime(text: &str) -> Option<Value> {
