@@ -337,9 +337,10 @@ pub(crate) fn find(program: &str) -> Option<PathBuf> {
     if program.starts_with('/') {
         return Some(PathBuf::from(program)).filter(|file| runs(file));
     }
+    let in_folder = |folder: &Path| Some(folder.join(program)).filter(|file| runs(file));
+    let usual = DIRECTORIES.iter().find_map(|folder| in_folder(Path::new(folder)));
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let usual = DIRECTORIES.iter().map(PathBuf::from);
-    usual.chain(std::env::split_paths(&path)).map(|directory| directory.join(program)).find(|file| runs(file))
+    usual.or_else(|| std::env::split_paths(&path).find_map(|folder| in_folder(&folder)))
 }
 
 fn runs(file: &Path) -> bool {

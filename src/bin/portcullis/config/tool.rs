@@ -265,7 +265,7 @@ fn arg(mut reader: Reader<'_>, name: String) -> Arg {
 fn only(reader: &Reader<'_>, arg: &Arg, key: &str, node: &Node, kinds: &[Kind]) -> bool {
     let fits = kinds.contains(&arg.kind);
     if !fits {
-        let names: Vec<_> = KINDS.iter().filter(|(_, kind)| kinds.contains(kind)).map(|(name, _)| *name).collect();
+        let names: Vec<_> = kinds.iter().map(|kind| kind.name()).collect();
         reader.fault(node.at, &format!("`{key}` is for arguments of type {}: take it away", names.join(" or ")));
     }
     fits
@@ -375,8 +375,7 @@ fn allows(arg: &Arg, value: &Value) -> bool {
 /// A value that the argument may have.
 fn fitting(reader: &Reader<'_>, arg: &Arg, key: &str, node: &Node) -> Option<Value> {
     let Some(value) = value(arg.kind, &node.item) else {
-        let name = KINDS.iter().find(|(_, kind)| *kind == arg.kind).map_or("", |(name, _)| name);
-        reader.wrong(key, node, &format!("expected the argument's type, {name}"));
+        reader.wrong(key, node, &format!("expected the argument's type, {}", arg.kind.name()));
         return None;
     };
     let number = value.as_f64();

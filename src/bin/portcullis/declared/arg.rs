@@ -21,6 +21,12 @@ pub(crate) enum Kind {
 pub(crate) const KINDS: [(&str, Kind); 4] =
     [("string", Kind::String), ("integer", Kind::Integer), ("number", Kind::Number), ("boolean", Kind::Boolean)];
 
+impl Kind {
+    pub(crate) fn name(self) -> &'static str {
+        KINDS.iter().find(|(_, kind)| *kind == self).map_or("", |(name, _)| name)
+    }
+}
+
 /// Characters of a string for which nothing was said.
 pub(crate) const LENGTH: usize = 4096;
 
@@ -65,8 +71,7 @@ impl Arg {
     pub(crate) fn schema(&self) -> Value {
         let mut schema = Map::new();
         let mut put = |key: &str, value: Value| tools::put(&mut schema, key, value);
-        let name = KINDS.iter().find(|(_, kind)| *kind == self.kind).map_or("", |(name, _)| name);
-        put("type", name.into());
+        put("type", self.kind.name().into());
         if let Some(description) = &self.description {
             put("description", description.as_str().into());
         }
