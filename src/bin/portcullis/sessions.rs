@@ -8,6 +8,7 @@ use crate::options::Program;
 use crate::serve::{contents, fail, say};
 use log::{info, warn};
 use portcullis::Handle;
+use rustix::net::sockopt::{self, Timeout};
 use serde_json::Value;
 use std::ffi::OsString;
 use std::fs::File;
@@ -67,11 +68,7 @@ fn run(words: &[String]) -> Result<String, (String, u8)> {
 /// Asks the running program for its JSON.
 fn ask(from: &str, path: &str) -> Result<String, String> {
     let opened = match from.strip_prefix("unix:") {
-        Some(socket) => UnixStream::connect(socket).map(|stream| {
-            // Without it a program that hangs would be waited for; the table is as good.
-            let _ = stream.set_read_timeout(Some(WAIT));
-            OwnedFd::from(stream)
-        }),
+        Some(socket) => UnixStream::connect(socket).map(OwnedFd::from),
         None => {
             let address = from.strip_prefix("http://").unwrap_or(from).trim_end_matches('/');
             let address: SocketAddr = address.parse().map_err(|_| {
@@ -79,13 +76,10 @@ fn ask(from: &str, path: &str) -> Result<String, String> {
                     "{from:?}: expected ADDR:PORT, http://ADDR:PORT or unix:/path, such as unix:/run/portcullis.sock"
                 )
             })?;
-            TcpStream::connect_timeout(&address, WAIT).map(|stream| {
-                let _ = stream.set_read_timeout(Some(WAIT));
-                OwnedFd::from(stream)
-            })
+            TcpStream::connect_timeout(&address, WAIT).map(OwnedFd::from)
         }
     };
-    let answer = opened.and_then(|stream| get(stream.into(), path)).map_err(|error| {
+    let answer = opened.and_then(|stream| get(stream, path)).map_err(|error| {
         format!("{from}: {error}; is the program running, and does `--from` say what its `--debug-listen` says?")
     })?;
     match answer.split_once("\r\n\r\n") {
@@ -99,7 +93,10 @@ fn ask(from: &str, path: &str) -> Result<String, String> {
 }
 
 /// One request of HTTP/1.0, whose answer ends with the connection.
-fn get(mut stream: File, path: &str) -> io::Result<String> {
+fn get(stream: OwnedFd, path: &str) -> io::Result<String> {
+    // Without it a program that hangs would be waited for; the table is as good.
+    let _ = sockopt::set_socket_timeout(&stream, Timeout::Recv, Some(WAIT));
+    let mut stream = File::from(stream);
     let request = format!("GET {path} HTTP/1.0\r\nhost: localhost\r\naccept: application/json\r\n\r\n");
     stream.write_all(request.as_bytes())?;
     Ok(String::from_utf8_lossy(&contents(stream, ANSWER_BYTES_MAX)?).into_owned())

@@ -95,12 +95,20 @@ fn schema(text: &str) -> Value {
 fn checked<'a>(argument: &str, text: &'a str, bytes_max: usize, extra: &str) -> Result<&'a str, String> {
     let known = |c: char| c.is_ascii_alphanumeric() || extra.contains(c);
     if text.is_empty() || text.len() > bytes_max || text.starts_with('-') || !text.chars().all(known) {
-        // What was sent is shown short and escaped: it goes to a model and into a log.
-        let shown: String = text.chars().take(64).collect();
         let expected = format!("expected 1 to {bytes_max} letters, digits and any of {extra}, not starting with -");
-        return Err(format!("`{argument}`: got {shown:?}, {expected}"));
+        return Err(refusal(argument, text, &expected));
     }
     Ok(text)
+}
+
+/// Why a value is refused. What was sent is shown short and escaped: it goes to a model and into a log.
+pub(crate) fn refusal(argument: &str, sent: &str, expected: &str) -> String {
+    format!("`{argument}`: got {:?}, {expected}", short(sent))
+}
+
+/// The beginning of a text that may be long.
+pub(crate) fn short(text: &str) -> &str {
+    text.char_indices().nth(64).map_or(text, |(end, _)| &text[..end])
 }
 
 #[cfg(test)]

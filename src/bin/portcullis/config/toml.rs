@@ -7,6 +7,7 @@
 mod text;
 
 use self::text::Text;
+use crate::tools::short;
 use serde_json::Value;
 use std::fmt;
 
@@ -136,7 +137,7 @@ impl Item {
 impl fmt::Display for Item {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Item::Text(text) => write!(f, "{:?}", text.chars().take(64).collect::<String>()),
+            Item::Text(text) => write!(f, "{:?}", short(text)),
             Item::Integer(number) => write!(f, "{number}"),
             Item::Float(number) => {
                 // As JSON writes it: the standard library's writer of floats is 15 KB of program.

@@ -8,6 +8,7 @@ use super::toml::{Entry, Item, Node, Table};
 use crate::declared::arg::{Arg, KINDS, Kind, LENGTH, LENGTH_MAX, anchored};
 use crate::declared::argv::{self, Argv, Parsed, Part, Word};
 use crate::declared::{Output, Spec};
+use crate::tools::short;
 use serde_json::{Number, Value};
 use std::time::Duration;
 
@@ -98,7 +99,11 @@ fn argv_of<'a>(reader: &Reader<'a>, node: &'a Node, args: &[Arg]) -> Argv {
     let mut argv = Argv::default();
     for (n, node) in nodes.iter().enumerate() {
         match &node.item {
-            Item::List(list) if n > 0 => argv.0.extend(group(reader, node.at, &list.nodes, args)),
+            Item::List(list) if n > 0 => {
+                if let Some(part) = group(reader, node.at, &list.nodes, args) {
+                    argv.0.push(part);
+                }
+            }
             _ => {
                 let Some(word) = word(reader, node, args) else { continue };
                 let Parsed::Word(word) = word else {
@@ -417,7 +422,7 @@ fn value(kind: Kind, item: &Item) -> Option<Value> {
 pub(super) fn header(table: &Table) -> String {
     let name = table.entries.iter().find(|entry| entry.key == "name").map(|entry| &entry.node.item);
     match name {
-        Some(Item::Text(name)) => format!("the tool `{}`", name.chars().take(64).collect::<String>()),
+        Some(Item::Text(name)) => format!("the tool `{}`", short(name)),
         _ => String::from("[[tool]]"),
     }
 }

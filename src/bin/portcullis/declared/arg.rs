@@ -4,7 +4,7 @@
 //! no schema can say: a value never holds NUL or control characters, never begins with `-` where nobody allowed it
 //! (a command would take it for an option), and fits into one argument of the kernel's.
 
-use crate::tools::{self, put};
+use crate::tools::{self, put, refusal};
 use serde_json::{Map, Number, Value};
 
 /// What a value is.
@@ -107,11 +107,7 @@ impl Arg {
             Value::String(text) => text.clone(),
             other => other.to_string(),
         };
-        let refuse = |why: &str| {
-            // What was sent is shown short and escaped: it goes to a model and into a log.
-            let shown: String = text.chars().take(64).collect();
-            Err(format!("`{}`: got {shown:?}, {why}", self.name))
-        };
+        let refuse = |why: &str| Err(refusal(&self.name, &text, why));
         if text.starts_with('-') && !self.allow_dash {
             return refuse("expected a value that does not begin with -, because the command would read an option");
         }

@@ -5,7 +5,9 @@
 //! `/proc/net/nf_conntrack` is not read: CAP_NET_ADMIN is not enough for it, and many kernels have none.
 
 use super::kernel;
-use super::shape::{Arguments, Call, Command, How, Reading, Remedies, Rows, Shape, Told, object, put, remedied, words};
+use super::shape::{
+    Arguments, Call, Command, How, Reading, Remedies, Rows, Shape, Told, failure, object, put, remedied, words,
+};
 use crate::process::Finished;
 use serde_json::{Map, Value};
 use std::net::IpAddr;
@@ -66,7 +68,7 @@ impl Reading for Table {
 
     fn end(self: Box<Self>, _: &Call, finished: &Finished) -> Told {
         if !finished.status.success() {
-            return Err(with_remedy(&format!("`conntrack` said: {}", finished.stderr.trim_ascii())));
+            return Err(with_remedy(&failure("conntrack", finished)));
         }
         Ok(self.0.answer())
     }
@@ -146,12 +148,14 @@ impl<'a> Entry<'a> {
     }
 
     fn row(&self) -> Value {
-        let mut row = object(&[("protocol", self.protocol), ("state", self.state()), ("flags", &self.flags.join(" "))]);
+        let flags = self.flags.join(" ");
+        let mut fields = vec![("protocol", self.protocol), ("state", self.state()), ("flags", &*flags)];
+        fields.extend_from_slice(&self.ways[2]);
+        let mut row = object(&fields);
         put(&mut row, "seconds_left", self.seconds.parse::<u32>().unwrap_or_default().into());
         for (name, way) in [("original", 0), ("reply", 1)] {
             put(&mut row, name, Value::Object(object(&self.ways[way])));
         }
-        row.extend(object(&self.ways[2]));
         Value::Object(row)
     }
 }
@@ -171,18 +175,11 @@ struct Listed {
 }
 
 fn list(args: &Arguments) -> Result<Listed, String> {
-    let address = |name: &str| match args.text(name) {
-        Some(text) => {
-            let shown: String = text.chars().take(64).collect();
-            text.parse().map(Some).map_err(|_| format!("`{name}`: got {shown:?}, expected an IP address"))
-        }
-        None => Ok(None),
-    };
     Ok(Listed {
         rows: args.rows(),
         protocol: args.text("protocol").map(str::to_ascii_lowercase),
         state: args.text("state").map(str::to_ascii_uppercase),
-        addresses: [address("source")?, address("destination")?],
+        addresses: [args.address("source")?, args.address("destination")?],
         port: args.number("port").map(|port| port.to_string()),
     })
 }

@@ -4,9 +4,9 @@
 //! is not looked at any further. An answer that is too long for UDP is asked for again by TCP. A name is asked for
 //! as it stands: no search domains, no `/etc/hosts`, no cache. "There is no such name" is an answer, not a fault.
 
-use super::checked;
 use super::dns::{self, Question, Reply};
 use super::shape::{self, Arguments, How, Shape, object, put};
+use super::{checked, refusal};
 use crate::serve::contents;
 use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
@@ -48,13 +48,7 @@ const PORT: u16 = 53;
 async fn look(args: &Arguments) -> shape::Told {
     let (id, _, _, _) = uuid::Uuid::new_v4().as_fields();
     let question = question(args, id as u16)?;
-    let servers = match args.text("server") {
-        Some(server) => vec![self::server(server).ok_or_else(|| {
-            let shown: String = server.chars().take(64).collect();
-            format!("`server`: got {shown:?}, expected an IP address, perhaps with a port")
-        })?],
-        None => servers()?,
-    };
+    let servers = servers(args.text("server"))?;
     let (mut refused, mut faults) = (None, String::new());
     for server in servers.iter().cycle().take(servers.len() * ROUNDS) {
         let late = async {
@@ -62,16 +56,16 @@ async fn look(args: &Arguments) -> shape::Told {
             Err(ErrorKind::TimedOut.into())
         };
         match future::or(ask(*server, &question), late).await {
-            // One that will not or cannot: perhaps another does.
             Ok((transport, status, answers)) => {
                 let is_last_word = !matches!(&*status, "SERVFAIL" | "REFUSED" | "NOTIMP");
                 let text = server.to_string();
                 let mut answer = object(&[("server", &text), ("transport", transport), ("status", &status)]);
                 put(&mut answer, "answers", Value::Array(answers));
-                if is_last_word {
-                    return Ok(answer);
-                }
                 refused = Some(answer);
+                // One that will not or cannot: perhaps another does.
+                if is_last_word {
+                    break;
+                }
             }
             Err(error) => faults = format!("{faults}{server}: {error}\n"),
         }
@@ -116,8 +110,13 @@ fn server(text: &str) -> Option<SocketAddr> {
     usual().or_else(|| text.parse().ok())
 }
 
-/// The servers that this machine uses.
-fn servers() -> Result<Vec<SocketAddr>, String> {
+/// The server that was named, or those that this machine uses.
+fn servers(named: Option<&str>) -> Result<Vec<SocketAddr>, String> {
+    if let Some(named) = named {
+        let server = server(named);
+        let why = || refusal("server", named, "expected an IP address, perhaps with a port");
+        return server.map(|server| vec![server]).ok_or_else(why);
+    }
     let bytes = std::fs::File::open(RESOLV_CONF)
         .and_then(|file| contents(file, 16 * 1024))
         .map_err(|error| format!("{RESOLV_CONF}: {error}; give a `server`"))?;

@@ -5,8 +5,8 @@
 //! `nft` joins its arguments and reads them as one text of its own language, where `;` begins the next
 //! command: a table named `x; flush ruleset` would flush the rules. So names are checked letter by letter.
 
-use super::checked;
-use super::shape::{self, Call, Command, How, Reading, Remedies, Shape, Told, put, remedied};
+use super::shape::{self, Call, Command, How, Reading, Remedies, Shape, Told, failure, put, remedied};
+use super::{checked, refusal};
 use crate::process::Finished;
 use serde_json::{Map, Value};
 
@@ -96,8 +96,7 @@ fn only(rules: &mut Vec<Value>, table: &str) -> Result<(), String> {
 fn words<'a>(family: Option<&'a str>, table: Option<&str>) -> Result<Vec<&'a str>, String> {
     let family = match family {
         Some(family) if !FAMILIES.contains(&family) => {
-            let shown: String = family.chars().take(64).collect();
-            return Err(format!("`family`: got {shown:?}, expected one of {}", FAMILIES.join(", ")));
+            return Err(refusal("family", family, &format!("expected one of {}", FAMILIES.join(", "))));
         }
         family => family,
     };
@@ -115,7 +114,7 @@ fn words<'a>(family: Option<&'a str>, table: Option<&str>) -> Result<Vec<&'a str
 /// What `nft` told, or why it did not.
 fn read(finished: &Finished) -> Result<Vec<Value>, String> {
     if !finished.status.success() {
-        return Err(with_remedy(&format!("`nft` said: {}", finished.stderr.trim_ascii())));
+        return Err(with_remedy(&failure("nft", finished)));
     }
     match serde_json::from_str::<Value>(&finished.stdout) {
         Ok(mut ruleset) => match ruleset.get_mut("nftables").map(Value::take) {

@@ -5,7 +5,7 @@
 //! free, and where that is too little it ends, and says why. `get element` prints text even where JSON is asked for.
 
 use super::firewall_ruleset::{NAME_BYTES_MAX, NAME_EXTRA, ruleset, with_remedy};
-use super::shape::{Call, Command, How, Reading, Shape, Told, put, run, words};
+use super::shape::{Call, Command, How, Reading, Shape, Told, failure, put, run, words};
 use super::{checked, kernel};
 use crate::process::Finished;
 use serde_json::{Map, Value};
@@ -109,7 +109,7 @@ impl Reading for Found {
     fn end(mut self: Box<Self>, _: &Call, finished: &Finished) -> Told {
         let is_absent = finished.stderr.contains("No such file or directory");
         if !finished.status.success() && !is_absent {
-            return Err(with_remedy(&format!("`nft` said: {}", finished.stderr.trim_ascii())));
+            return Err(with_remedy(&failure("nft", finished)));
         }
         let element = element(&finished.stdout);
         self.known.remove("name");

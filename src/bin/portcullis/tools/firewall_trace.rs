@@ -12,7 +12,7 @@
 use super::firewall_ruleset::with_remedy;
 use super::firewall_sets::memory;
 use super::shape::{Arguments, Call, How, Shape, Told, object, put};
-use super::{LOOK_WAIT, checked};
+use super::{LOOK_WAIT, checked, refusal};
 use crate::process::{Finished, Run};
 use async_io::Timer;
 use serde_json::{Map, Value};
@@ -188,10 +188,8 @@ fn filters(args: &Arguments) -> Result<[String; 2], String> {
     let mut filter = String::new();
     for (argument, field) in [("source", "saddr"), ("destination", "daddr")] {
         if let Some(text) = args.text(argument) {
-            let (address, length) = prefix(text).ok_or_else(|| {
-                let shown: String = text.chars().take(64).collect();
-                format!("`{argument}`: got {shown:?}, expected an IP address or a prefix such as 192.0.2.0/24")
-            })?;
+            let (address, length) = prefix(text)
+                .ok_or_else(|| refusal(argument, text, "expected an IP address or a prefix such as 192.0.2.0/24"))?;
             let family = if address.is_ipv4() { "ip" } else { "ip6" };
             let _ = write!(filter, "{family} {field} {address}/{length} ");
         }

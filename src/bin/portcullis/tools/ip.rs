@@ -6,12 +6,11 @@
 //! behind a keyword.
 
 use super::checked;
-use super::shape::{Arguments, Call, Command, How, Reading, Remedies, Shape, Told, put, remedied, words};
+use super::shape::{Arguments, Call, Command, How, Reading, Remedies, Shape, Told, failure, put, remedied, words};
 use crate::process::Finished;
 use Shown::{All, First, One};
 use serde_json::Map;
 use serde_json::value::RawValue;
-use std::net::IpAddr;
 
 /// What may stand in an interface's name besides letters and digits (IFNAMSIZ leaves 15 bytes).
 const NAME_EXTRA: &str = "._-:@+";
@@ -85,10 +84,7 @@ fn routes(args: &Arguments) -> Result<Vec<String>, String> {
 fn route_get(args: &Arguments) -> Result<Vec<String>, String> {
     let mut words = begin("", &["route", "get"]);
     for (argument, keyword) in [("address", "to"), ("source", "from")] {
-        if let Some(text) = args.text(argument) {
-            let shown: String = text.chars().take(64).collect();
-            let address: IpAddr =
-                text.parse().map_err(|_| format!("`{argument}`: got {shown:?}, expected an IP address"))?;
+        if let Some(address) = args.address(argument)? {
             add(&mut words, keyword, &address.to_string());
         }
     }
@@ -108,12 +104,14 @@ fn neighbours(args: &Arguments) -> Result<Vec<String>, String> {
 
 /// JSON, the family if there is one, and the question.
 fn begin(family: &str, question: &[&str]) -> Vec<String> {
-    let family = match family {
-        "inet" => &["-4"][..],
-        "inet6" => &["-6"],
-        _ => &[],
-    };
-    words(&[&["-j"], family, question].concat())
+    let mut all = vec!["-j"];
+    match family {
+        "inet" => all.push("-4"),
+        "inet6" => all.push("-6"),
+        _ => {}
+    }
+    all.extend_from_slice(question);
+    words(&all)
 }
 
 fn add(words: &mut Vec<String>, keyword: &str, word: &str) {
@@ -152,7 +150,7 @@ impl Reading for Shown {
 /// What `ip` told, or why it did not.
 fn answer(args: &Arguments, shown: Shown, finished: &Finished) -> Told {
     if !finished.status.success() {
-        return Err(with_remedy(&format!("`ip` said: {}", finished.stderr.trim_ascii())));
+        return Err(with_remedy(&failure("ip", finished)));
     }
     // Only what is shown is made into a tree.
     let rows: Vec<&RawValue> = serde_json::from_str(&finished.stdout)

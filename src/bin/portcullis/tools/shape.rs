@@ -5,11 +5,12 @@
 //! they are read as they stand; what a schema cannot say is checked by who needs it.
 
 pub(super) use super::put;
-use super::{Called, LOOK_WAIT, add, schema};
+use super::{Called, LOOK_WAIT, add, refusal, schema};
 use crate::process::{Finished, Run};
 use portcullis::{CallError, CallResult, RequestContext, Tool, Toolset};
 use serde_json::{Map, Value};
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -152,6 +153,11 @@ pub(super) fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
 }
 
+/// What a command said of its failure, in a sentence.
+pub(super) fn failure(program: &str, finished: &Finished) -> String {
+    format!("`{program}` said: {}", finished.stderr.trim_ascii())
+}
+
 /// What a command said of its failure, on stderr or else on stdout.
 pub(super) fn said(finished: &Finished) -> &str {
     match (finished.stderr.trim_ascii(), finished.stdout.trim_ascii()) {
@@ -186,6 +192,12 @@ impl Arguments {
     /// An argument that is a number.
     pub(super) fn real(&self, name: &str) -> Option<f64> {
         self.0.get(name)?.as_f64()
+    }
+
+    /// An argument that is an address.
+    pub(super) fn address(&self, name: &str) -> Result<Option<IpAddr>, String> {
+        let Some(text) = self.text(name) else { return Ok(None) };
+        text.parse().map(Some).map_err(|_| refusal(name, text, "expected an IP address"))
     }
 
     /// Rows for an answer, as many as the argument `limit` says.
