@@ -164,7 +164,7 @@ pub(crate) fn shown_seconds(time: Duration) -> String {
 }
 
 /// Digits only: no sign, no spaces, no underscores.
-fn digits(text: &str) -> Option<u64> {
+pub(crate) fn digits(text: &str) -> Option<u64> {
     text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 

@@ -8,6 +8,7 @@ use super::kernel;
 use super::shape::{
     Arguments, Call, Command, How, Reading, Remedies, Rows, Shape, Told, failure, object, put, remedied, words,
 };
+use crate::bounds::digits;
 use crate::process::Finished;
 use serde_json::{Map, Value};
 use std::net::IpAddr;
@@ -152,7 +153,7 @@ impl<'a> Entry<'a> {
         let mut fields = vec![("protocol", self.protocol), ("state", self.state()), ("flags", &*flags)];
         fields.extend_from_slice(&self.ways[2]);
         let mut row = object(&fields);
-        put(&mut row, "seconds_left", self.seconds.parse::<u32>().unwrap_or_default().into());
+        put(&mut row, "seconds_left", digits(self.seconds).unwrap_or_default().into());
         for (name, way) in [("original", 0), ("reply", 1)] {
             put(&mut row, name, Value::Object(object(&self.ways[way])));
         }
@@ -255,7 +256,7 @@ impl Entries for Summary {
     fn answer(self: Box<Self>) -> Map<String, Value> {
         let mut told = Map::new();
         put(&mut told, "count", self.count.into());
-        let most = kernel(COUNT_MAX).and_then(|text| text.trim_ascii().parse::<u32>().ok());
+        let most = kernel(COUNT_MAX).and_then(|text| digits(text.trim_ascii()));
         put(&mut told, "max", most.map_or(Value::Null, Value::from));
         put(&mut told, "protocols", Value::Object(self.protocols.counts));
         let beyond = self.sources.beyond.max(self.destinations.beyond);

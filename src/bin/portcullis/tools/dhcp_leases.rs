@@ -6,6 +6,7 @@
 //! ISC's leases of IPv6.
 
 use super::shape::{Arguments, How, Shape, Told, object, put};
+use crate::bounds::digits;
 use crate::serve::contents;
 use serde_json::{Map, Value};
 use std::fs::File;
@@ -195,7 +196,7 @@ fn leases(format: Format, text: &str) -> Vec<Lease<'_>> {
 /// `1795457287 7a:31:ed:e4:29:e3 192.0.2.114 laptop 01:7a:31:ed:e4:29:e3`; 0 is for ever, `*` is not known.
 fn dnsmasq(line: &str) -> Option<Lease<'_>> {
     let mut words = line.split(' ').map(|word| if word == "*" { "" } else { word });
-    let expires = words.next()?.parse().ok()?;
+    let expires = digits(words.next()?)?;
     // `duid 00:01:…` is the server's own name, and no number stands before it.
     let (mac, address, hostname, client_id) = (words.next()?, words.next()?, words.next()?, words.next()?);
     // The leases of IPv6 have the association's number where the others have the MAC.
@@ -247,10 +248,10 @@ fn isc<'a>(leases: &mut Leases<'a>, text: &'a str) {
 /// `4 2023/11/30 12:00:00` in UTC (a weekday first), or `epoch 1701345600; # …`.
 fn date(text: &str) -> Option<u64> {
     if let Some(rest) = text.strip_prefix("epoch ") {
-        return rest.split(';').next()?.parse().ok();
+        return digits(rest.split(';').next()?);
     }
-    let mut numbers = text.split([' ', '/', ':']).skip(1).map(|number| number.parse::<u32>().ok());
-    let mut next = || numbers.next()?.map(u64::from);
+    let mut numbers = text.split([' ', '/', ':']).skip(1);
+    let mut next = || digits(numbers.next()?).filter(|number| *number < 1 << 32);
     let (year, month, day) = (next()?, next()?, next()?);
     let seconds = next()? * 3600 + next()? * 60 + next()?;
     if !(1970..10_000).contains(&year) || !(1..=12).contains(&month) {
@@ -264,18 +265,17 @@ fn date(text: &str) -> Option<u64> {
 
 /// A table with a heading (Kea's administrator manual, "memfile"); which columns there are depends on the version.
 fn kea<'a>(leases: &mut Leases<'a>, text: &'a str) {
-    let mut heading: Vec<&str> = Vec::new();
+    let mut heading = "";
     for line in text.lines() {
-        let fields: Vec<&str> = line.split(',').collect();
-        if fields.first() == Some(&"address") {
-            heading = fields;
+        if line.starts_with("address,") {
+            heading = line;
             continue;
         }
         let field = |name: &str| {
-            let column = heading.iter().position(|column| *column == name);
-            column.and_then(|column| fields.get(column).copied()).unwrap_or_default()
+            let mut columns = heading.split(',').zip(line.split(','));
+            columns.find(|(column, _)| *column == name).map_or("", |(_, field)| field)
         };
-        let Ok(expires) = field("expire").parse::<u64>() else { continue };
+        let Some(expires) = digits(field("expire")) else { continue };
         // A lease for ever has the largest lifetime there is, one that was released has 0.
         let lifetime = field("valid_lifetime");
         let lease = Lease {

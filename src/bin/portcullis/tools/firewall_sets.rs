@@ -7,6 +7,7 @@
 use super::firewall_ruleset::{NAME_BYTES_MAX, NAME_EXTRA, ruleset, with_remedy};
 use super::shape::{Call, Command, How, Reading, Shape, Told, failure, put, run, words};
 use super::{checked, kernel};
+use crate::bounds::digits;
 use crate::process::Finished;
 use serde_json::{Map, Value};
 
@@ -130,10 +131,9 @@ fn element(printed: &str) -> &str {
 /// Address space for an `nft` that loads every set: half of what is free, at least the usual, at most 1 GiB.
 pub(super) fn memory() -> u64 {
     let told = kernel("/proc/meminfo").unwrap_or_default();
-    let free =
-        told.lines().find_map(|line| line.strip_prefix("MemAvailable:")?.trim_ascii().split(' ').next()?.parse().ok());
-    let free: u64 = free.unwrap_or(0);
-    (free * 512).clamp(128 << 20, 1 << 30)
+    let line = told.lines().find_map(|line| line.strip_prefix("MemAvailable:")).unwrap_or_default();
+    let free = line.trim_ascii().split(' ').next().and_then(digits).unwrap_or(0);
+    free.saturating_mul(512).clamp(128 << 20, 1 << 30)
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use super::firewall_ruleset::with_remedy;
 use super::firewall_sets::memory;
 use super::shape::{Arguments, Call, How, Shape, Told, object, put};
 use super::{LOOK_WAIT, checked, refusal};
+use crate::bounds::digits;
 use crate::process::{Finished, Run};
 use async_io::Timer;
 use serde_json::{Map, Value};
@@ -220,14 +221,14 @@ fn filters(args: &Arguments) -> Result<[String; 2], String> {
 }
 
 /// An address and how many of its bits count.
-fn prefix(text: &str) -> Option<(IpAddr, u8)> {
+fn prefix(text: &str) -> Option<(IpAddr, u64)> {
     let (address, length) = match text.split_once('/') {
         Some((address, length)) => (address, Some(length)),
         None => (text, None),
     };
     let address: IpAddr = address.parse().ok()?;
     let most = if address.is_ipv4() { 32 } else { 128 };
-    let length = length.map_or(Some(most), |length| length.parse().ok())?;
+    let length = length.map_or(Some(most), digits)?;
     (length <= most).then_some((address, length))
 }
 

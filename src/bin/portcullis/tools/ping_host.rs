@@ -7,7 +7,7 @@
 
 use super::checked;
 use super::shape::{Call, Command, How, Reading, Remedies, Shape, Told, object, put, real, remedied, said, words};
-use crate::bounds::shown_seconds;
+use crate::bounds::{digits, shown_seconds};
 use crate::process::Finished;
 use serde_json::{Map, Value};
 use std::time::Duration;
@@ -97,7 +97,7 @@ fn reply(line: &str) -> Option<u32> {
         None => (line.split_once(" seq=")?.1, 0),
     };
     let end = number.find(|c: char| !c.is_ascii_digit()).unwrap_or(number.len());
-    number[..end].parse::<u32>().ok()?.checked_add(1 - first)
+    u32::try_from(digits(&number[..end])?.checked_add(1 - first)?).ok()
 }
 
 /// What `ping` found, or why it found nothing.
@@ -117,7 +117,7 @@ fn read(finished: &Finished) -> Told {
 /// The summary: `3 packets transmitted, 2 received, +1 errors, 33% packet loss, time 2037ms`.
 fn counts(line: &str) -> Option<(u32, u32)> {
     let mut parts = line.split(", ").map(str::trim_ascii);
-    let number = |part: &str| part.split(' ').next()?.parse().ok();
+    let number = |part: &str| u32::try_from(digits(part.split(' ').next()?)?).ok();
     let sent = parts.next().filter(|part| part.ends_with("packets transmitted")).and_then(number)?;
     let received = parts.find(|part| part.ends_with("received")).and_then(number)?;
     Some((sent, received))

@@ -5,6 +5,7 @@
 //! process holds a socket (that needs a look into every process), and Unix and raw sockets.
 
 use super::shape::{Arguments, How, Rows, Shape, Told, object, put};
+use crate::bounds::digits;
 use serde_json::Value;
 use std::fs::File;
 use std::io::Read;
@@ -115,24 +116,28 @@ struct Socket {
     local: SocketAddr,
     remote: SocketAddr,
     state: &'static str,
-    uid: u32,
+    uid: u64,
 }
 
 /// `0: 0100007F:0050 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 12345 …`
 fn socket(line: &str) -> Option<Socket> {
     let mut fields = line.split_ascii_whitespace().skip(1);
     let (local, remote) = (address(fields.next()?)?, address(fields.next()?)?);
-    let state = usize::from_str_radix(fields.next()?, 16).ok()?.checked_sub(1)?;
+    let state = hex(fields.next()?)?.checked_sub(1)?;
     // Queues, timer and retransmissions stand between the state and the owner.
-    let uid = fields.nth(3)?.parse().ok()?;
-    Some(Socket { local, remote, state: STATES.get(state)?, uid })
+    let uid = digits(fields.nth(3)?)?;
+    Some(Socket { local, remote, state: STATES.get(state as usize)?, uid })
+}
+
+fn hex(text: &str) -> Option<u32> {
+    u32::from_str_radix(text, 16).ok()
 }
 
 /// An address in the kernel's words of 32 bits, each in the byte order of this machine, and a port.
 fn address(text: &str) -> Option<SocketAddr> {
     let (words, port) = text.split_once(':')?;
-    let port = u16::from_str_radix(port, 16).ok()?;
-    let word = |at: usize| Some(u32::from_str_radix(words.get(at..at + 8)?, 16).ok()?.to_ne_bytes());
+    let port = u16::try_from(hex(port)?).ok()?;
+    let word = |at: usize| Some(hex(words.get(at..at + 8)?)?.to_ne_bytes());
     let ip: IpAddr = match words.len() {
         8 => word(0)?.into(),
         32 => {

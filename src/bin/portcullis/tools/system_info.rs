@@ -6,6 +6,7 @@
 
 use super::kernel;
 use super::shape::{How, Shape, object, put, real};
+use crate::bounds::digits;
 use serde_json::{Map, Value};
 
 const OUTPUT: &str = r#"{
@@ -53,7 +54,7 @@ const FACTS: [Fact; 4] = [
 /// `12345.67 23456.78`: seconds since the start, and of idle CPUs.
 fn uptime(text: &str) -> Option<Value> {
     let end = text.find(['.', ' '])?;
-    Some(text[..end].parse::<u64>().ok()?.into())
+    Some(digits(&text[..end])?.into())
 }
 
 /// `0.00 0.01 0.05 1/123 4567`: means over 1, 5 and 15 minutes first.
@@ -69,7 +70,7 @@ fn load(text: &str) -> Option<Value> {
 fn memory(text: &str) -> Option<Value> {
     let bytes = |name: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(name))?;
-        line.trim_ascii().strip_suffix(" kB")?.parse::<u64>().ok()?.checked_mul(1024)
+        digits(line.trim_ascii().strip_suffix(" kB")?)?.checked_mul(1024)
     };
     let mut memory = Map::new();
     put(&mut memory, "total", bytes("MemTotal:")?.into());
@@ -79,13 +80,12 @@ fn memory(text: &str) -> Option<Value> {
 
 /// `0-3,6`: ranges of CPUs that run.
 fn cpus(text: &str) -> Option<Value> {
-    let mut sum = 0u32;
+    let mut sum = 0u64;
     for range in text.trim_ascii().split(',') {
         let (first, last) = range.split_once('-').unwrap_or((range, range));
-        let (first, last) = (first.parse::<u32>().ok()?, last.parse::<u32>().ok()?);
-        sum = sum.checked_add(last.checked_sub(first)?.checked_add(1)?)?;
+        sum = sum.checked_add(digits(last)?.checked_sub(digits(first)?)?.checked_add(1)?)?;
     }
-    Some(sum.into())
+    Some(u32::try_from(sum).ok()?.into())
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use super::shape::{
     self, Arguments, Call, Command, How, Reading, Remedies, Shape, Told, object, put, real, remedied, said,
 };
 use super::{checked, ping_host};
+use crate::bounds::digits;
 use crate::process::Finished;
 use serde_json::{Map, Value};
 use std::net::IpAddr;
@@ -110,7 +111,7 @@ fn is_address(word: &str) -> bool {
 /// An address is said again only if it is another one.
 fn hop(line: &str) -> Option<(u32, Vec<Value>)> {
     let mut words = line.split_ascii_whitespace();
-    let n = words.next()?.parse().ok()?;
+    let n = u32::try_from(digits(words.next()?)?).ok()?;
     let (mut probes, mut address): (Vec<Value>, _) = (Vec::new(), "");
     for word in words {
         if word == "*" {
