@@ -34,9 +34,9 @@ const BYTES_MIN: u64 = 256;
 /// Largest size: what a `usize` of the 32-bit boards holds with room for a sum of two.
 const BYTES_MAX: u64 = 1 << 30;
 /// Waits are at least a millisecond, the grain of the server's clock.
-const TIME_MIN: f64 = 0.001;
+const TIME_MIN: Duration = Duration::from_millis(1);
 /// Ten years. More is not a wait but a slip of a digit.
-const TIME_MAX: f64 = 315_360_000.0;
+const TIME_MAX: Duration = Duration::from_secs(315_360_000);
 
 /// Every limit, in the order in which `--help` shows them.
 #[rustfmt::skip] // a table: one line each
@@ -121,7 +121,7 @@ impl Bound {
         match self.slot {
             Slot::Count(_, slot) => slot(limits).to_string(),
             Slot::Bytes(slot) => shown_bytes(*slot(limits)),
-            Slot::Time(slot) => slot(limits).as_secs_f64().to_string(),
+            Slot::Time(slot) => shown_seconds(*slot(limits)),
         }
     }
 }
@@ -148,16 +148,23 @@ pub(crate) fn bytes(text: &str, min: u64, max: u64) -> Result<usize, String> {
 
 /// A wait in seconds, whole or with decimals.
 pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
-    // `f64` would also take "inf", "1e9" and "-0": nobody means those.
-    let plain = text.bytes().all(|b| b.is_ascii_digit() || b == b'.') && text.bytes().any(|b| b.is_ascii_digit());
-    let number = text.parse::<f64>().ok().filter(|n| plain && (TIME_MIN..=TIME_MAX).contains(n));
-    number
-        .and_then(|n| Duration::try_from_secs_f64(n).ok())
-        .ok_or_else(|| format!("expected seconds from {TIME_MIN} to {TIME_MAX}, such as 30 or 0.25"))
+    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
+    // In nanoseconds, the nine digits behind the point: `f64` is 30 KB of program, and takes "inf", "1e9" and "-0".
+    let nanos = digits(&format!("{whole}{part:0<9.9}")).filter(|_| part.bytes().all(|b| b.is_ascii_digit()));
+    nanos.map(Duration::from_nanos).filter(|time| (TIME_MIN..=TIME_MAX).contains(time)).ok_or_else(|| {
+        let (min, max) = (shown_seconds(TIME_MIN), shown_seconds(TIME_MAX));
+        format!("expected seconds from {min} to {max}, such as 30 or 0.25")
+    })
+}
+
+/// A wait in seconds, as one would type it.
+pub(crate) fn shown_seconds(time: Duration) -> String {
+    let text = format!("{}.{:09}", time.as_secs(), time.subsec_nanos());
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// Digits only: no sign, no spaces, no underscores.
-fn digits(text: &str) -> Option<u64> {
+pub(crate) fn digits(text: &str) -> Option<u64> {
     text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
@@ -205,10 +212,31 @@ mod tests {
 
     #[test]
     fn waits_are_read_in_seconds_with_decimals() {
-        for (text, ms) in [("1", 1_000), ("0.25", 250), (".5", 500), ("2.", 2_000), ("0.001", 1)] {
+        for (text, ms) in
+            [("1", 1_000), ("0.25", 250), (".5", 500), ("2.", 2_000), ("0.001", 1), ("1.0000000009", 1_000)]
+        {
             assert_eq!(seconds(text), Ok(Duration::from_millis(ms)), "{text:?}");
         }
-        for text in ["", ".", "0", "0.0", "-1", "+1", "1e9", "inf", "NaN", "1s", " 1", "315360001", "0.0001", "1.2.3"] {
+        for (text, shown) in [("315360000", "315360000"), ("10", "10"), ("0.250", "0.25"), ("01.5", "1.5")] {
+            assert_eq!(shown_seconds(seconds(text).unwrap()), shown);
+        }
+        for text in [
+            "",
+            ".",
+            "0",
+            "0.0",
+            "-1",
+            "+1",
+            "1e9",
+            "inf",
+            "NaN",
+            "1s",
+            " 1",
+            "315360001",
+            "0.0001",
+            "1.2.3",
+            "1.0000000000x",
+        ] {
             assert!(seconds(text).is_err(), "{text:?}");
         }
     }

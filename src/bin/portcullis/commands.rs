@@ -10,10 +10,11 @@ pub(crate) mod client;
 use self::client::Question;
 use crate::config::{self, Config, matches};
 use crate::declared::{self, lanes::Lanes};
-use crate::options::{Options, Program, Wish, parse};
+use crate::options::{Options, Program, Wish, Word, Words, parse};
 use crate::serve::{fail, say};
 use crate::{process, tools};
 use portcullis::{Server, Toolset};
+use serde_json::Value;
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -22,21 +23,21 @@ use std::time::SystemTime;
 
 /// What a command line of one of these commands says.
 #[derive(Debug, Default, PartialEq)]
-struct Words {
+struct Said {
     config: Option<PathBuf>,
     others: Vec<String>,
     help: bool,
 }
 
 /// Runs one of the commands.
-pub(crate) fn main(program: &Program, command: &str, args: impl Iterator<Item = OsString>) -> ExitCode {
+pub(crate) fn main(program: &Program, command: &str, args: Vec<OsString>) -> ExitCode {
     let (usage, most) = match command {
         "check-config" => ("check-config FILE", 1),
         "tools" => ("tools [--config FILE]", 0),
         _ => ("call TOOL ['{\"argument\": \"value\"}'] [--config FILE]", 2),
     };
     let usage = format!("usage: {} {usage}", program.name);
-    let mut words = match words(args.collect()) {
+    let words = match words(args) {
         Ok(words) if words.help => {
             say(&format!("{usage}\n"));
             return ExitCode::SUCCESS;
@@ -45,30 +46,27 @@ pub(crate) fn main(program: &Program, command: &str, args: impl Iterator<Item = 
         Ok(words) => return fail(program, &format!("unexpected {:?}; {usage}", words.others[most]), 2),
         Err(why) => return fail(program, &format!("{why}; {usage}"), 2),
     };
-    if command == "check-config" {
-        return match words.others.pop().map(PathBuf::from).or(words.config) {
-            Some(file) => end(program, check(program, &file).map(|text| (text, true))),
-            None => fail(program, &usage, 2),
-        };
-    }
-    let mut others = words.others.into_iter();
-    let (tool, arguments) = (others.next(), others.next());
-    match (command, tool) {
-        ("tools", _) => end(program, list(program, words.config.as_deref()).map(|text| (text, true))),
-        (_, None) => fail(program, &usage, 2),
-        (_, Some(tool)) => {
-            let arguments = arguments.as_deref().unwrap_or("{}");
-            let remedy = r#"expected a JSON object in single quotes, such as '{"host": "192.0.2.1"}'"#;
-            match serde_json::from_str::<serde_json::Value>(arguments) {
-                Ok(value) if value.is_object() => {
-                    end(program, call(program, words.config.as_deref(), &tool, arguments))
-                }
-                Ok(_) => fail(program, &format!("{arguments:?} is none: {remedy}"), 2),
-                Err(error) => fail(program, &format!("{arguments:?} is none: {error}; {remedy}"), 2),
-            }
+    let file = words.config.as_deref();
+    let outcome = match (command, &*words.others) {
+        ("check-config", []) if file.is_none() => return fail(program, &usage, 2),
+        ("check-config", others) => check(program, others.first().map(Path::new).or(file).unwrap_or(Path::new(""))),
+        ("tools", _) => list(program, file),
+        (_, []) => return fail(program, &usage, 2),
+        (_, [tool, rest @ ..]) => call(program, file, tool, rest.first().map_or("{}", String::as_str)),
+    };
+    match outcome {
+        Ok((text, true)) => {
+            say(&text);
+            ExitCode::SUCCESS
         }
+        // A tool's own error goes to stderr.
+        Ok((text, false)) => fail(program, text.trim_ascii_end(), 1),
+        Err(failed) => fail(program, &failed.why, failed.code),
     }
 }
+
+/// What a command prints, and whether that is well.
+type Outcome = Result<(String, bool), Failed>;
 
 /// Why a command ends badly, and with which code.
 #[derive(Debug)]
@@ -83,36 +81,28 @@ impl From<String> for Failed {
     }
 }
 
-/// Prints what came out; a tool's own error goes to stderr.
-fn end(program: &Program, outcome: Result<(String, bool), Failed>) -> ExitCode {
-    match outcome {
-        Ok((text, true)) => {
-            say(&text);
-            ExitCode::SUCCESS
-        }
-        Ok((text, false)) => fail(program, text.trim_end(), 1),
-        Err(failed) => fail(program, &failed.why, failed.code),
-    }
-}
-
-fn words(args: Vec<OsString>) -> Result<Words, String> {
-    let mut words = Words::default();
-    let mut parser = lexopt::Parser::from_args(args);
-    while let Some(arg) = parser.next().map_err(|error| error.to_string())? {
-        match arg {
-            lexopt::Arg::Short('h') | lexopt::Arg::Long("help") => words.help = true,
-            lexopt::Arg::Long("config") if words.config.is_some() => return Err("`--config` is given twice".into()),
-            lexopt::Arg::Long("config") => {
-                words.config = Some(parser.value().map_err(|_| "`--config`: no value, expected a file")?.into());
+fn words(args: Vec<OsString>) -> Result<Said, String> {
+    let mut said = Said::default();
+    let mut words = Words::new(args);
+    while let Some(word) = words.next() {
+        match word {
+            Word::Short('h') => said.help = true,
+            Word::Long(name, None) if name == "help" => said.help = true,
+            Word::Long(name, _) if name == "config" && said.config.is_some() => {
+                return Err("`--config` is given twice".into());
             }
-            lexopt::Arg::Value(value) => {
-                words.others.push(value.into_string().map_err(|raw| format!("{raw:?} is not UTF-8 text"))?);
+            Word::Long(name, value) if name == "config" => {
+                let file = value.or_else(|| words.value()).ok_or("`--config`: no value, expected a file")?;
+                said.config = Some(file.into());
             }
-            lexopt::Arg::Short(letter) => return Err(format!("unknown argument \"-{letter}\"")),
-            lexopt::Arg::Long(name) => return Err(format!("unknown argument \"--{name}\"")),
+            Word::Other(word) => {
+                said.others.push(word.into_string().map_err(|raw| format!("{raw:?} is not UTF-8 text"))?);
+            }
+            Word::Short(letter) => return Err(format!("unknown argument \"-{letter}\"")),
+            Word::Long(name, _) => return Err(format!("unknown argument \"--{name}\"")),
         }
     }
-    Ok(words)
+    Ok(said)
 }
 
 /// The options of a file, checked together as they are when the program serves.
@@ -125,7 +115,7 @@ fn options(program: &Program, file: Option<&Path>) -> Result<Options, String> {
 }
 
 /// What is in a file, if it is right.
-fn check(program: &Program, file: &Path) -> Result<String, Failed> {
+fn check(program: &Program, file: &Path) -> Outcome {
     let config = config::load(file, program)?;
     let options = options(program, Some(file))?;
     let there_are = client::ask(server(program, &options, &config)?, Question::Tools)?.tools;
@@ -156,12 +146,12 @@ fn check(program: &Program, file: &Path) -> Result<String, Failed> {
     for warning in &config.warnings {
         let _ = writeln!(text, "warning: {warning}");
     }
-    Ok(text)
+    Ok((text, true))
 }
 
 /// A server with all tools and without anybody who asks who it is.
 pub(crate) fn server(program: &Program, options: &Options, config: &Config) -> Result<Server, String> {
-    let builder = Server::builder(program.name, program.version).limits(options.limits.clone());
+    let builder = Server::builder(program.name, program.version).limits(options.limits());
     let tools = tools::register(Toolset::new(), &options.limits);
     let tools = declared::register(tools, &config.tools, &Lanes::default());
     builder.tools(tools).build().map_err(|error| error.to_string())
@@ -174,7 +164,7 @@ fn ready(program: &Program, file: Option<&Path>) -> Result<Server, String> {
 }
 
 /// A line for each tool.
-fn list(program: &Program, file: Option<&Path>) -> Result<String, Failed> {
+fn list(program: &Program, file: Option<&Path>) -> Outcome {
     let tools = client::ask(ready(program, file)?, Question::Tools)?.tools;
     let width = tools.iter().map(|tool| tool.name.len()).max().unwrap_or(0);
     let mut text = String::new();
@@ -183,11 +173,20 @@ fn list(program: &Program, file: Option<&Path>) -> Result<String, Failed> {
         let first = description.split_once(". ").map_or(description.trim_end_matches('.'), |(first, _)| first);
         let _ = writeln!(text, "{name:<width$}  {what:<9}  {first}");
     }
-    Ok(text)
+    Ok((text, true))
 }
 
 /// Runs a tool: what it gave, and whether it is content.
-fn call(program: &Program, file: Option<&Path>, tool: &str, arguments: &str) -> Result<(String, bool), Failed> {
+fn call(program: &Program, file: Option<&Path>, tool: &str, arguments: &str) -> Outcome {
+    let fault = match serde_json::from_str::<Value>(arguments) {
+        Ok(Value::Object(_)) => None,
+        Ok(_) => Some(String::new()),
+        Err(error) => Some(format!(" {error};")),
+    };
+    if let Some(fault) = fault {
+        let remedy = r#"expected a JSON object in single quotes, such as '{"host": "192.0.2.1"}'"#;
+        return Err(Failed { why: format!("{arguments:?} is none:{fault} {remedy}"), code: 2 });
+    }
     Ok(client::ask(ready(program, file)?, Question::Call(tool, arguments))?.called)
 }
 
@@ -195,7 +194,7 @@ fn call(program: &Program, file: Option<&Path>, tool: &str, arguments: &str) -> 
 mod tests {
     use super::*;
 
-    fn read(line: &str) -> Result<Words, String> {
+    fn read(line: &str) -> Result<Said, String> {
         words(line.split_whitespace().map(OsString::from).collect())
     }
 

@@ -24,7 +24,7 @@ use self::toml::{Item, Node, Source, Table};
 use crate::declared::{self, Spec, lanes::Lanes};
 use crate::options::{Given, Loaded, Options, Program};
 use crate::roles::{self, People};
-use std::io::Read;
+use crate::serve::contents;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -234,16 +234,15 @@ fn open(path: &Path, faults: &Faults, config: &mut Config) -> Option<(Source, Ta
 
 /// The text of a file, and who may read it.
 fn text(path: &Path) -> Result<(String, u32), String> {
-    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
-    let about = file.metadata().map_err(|error| error.to_string())?;
+    let open = || std::fs::File::open(path).and_then(|file| Ok((file.metadata()?, file)));
+    let (about, file) = open().map_err(|error| error.to_string())?;
     if about.is_dir() {
         return Err("is a folder, expected a TOML file".into());
     }
     if about.mode() & 0o002 != 0 {
         return Err("everybody may write it, and so run commands as this program: chmod o-w it".into());
     }
-    let mut bytes = Vec::new();
-    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    let bytes = contents(file, FILE_BYTES_MAX).map_err(|error| error.to_string())?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
         return Err(format!("longer than {FILE_BYTES_MAX} bytes: put some of it into conf.d"));
     }

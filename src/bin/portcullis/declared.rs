@@ -16,6 +16,7 @@ use self::arg::Arg;
 use self::argv::Argv;
 use self::lanes::{Lane, Lanes};
 use crate::process::{Finished, Run};
+use crate::tools::{Called, add};
 use portcullis::{CallError, CallResult, RequestContext, Tool, Toolset};
 use serde_json::Value;
 use std::rc::Rc;
@@ -104,7 +105,8 @@ impl Spec {
 pub(crate) fn register(mut tools: Toolset, specs: &[Arc<Spec>], lanes: &Lanes) -> Toolset {
     for spec in specs {
         let declared = Declared::new(spec.clone(), lanes);
-        tools = tools.tool(spec.tool(), move |cx, sent| call(declared.clone(), cx, sent));
+        let handler = move |cx, sent| -> Called { Box::pin(call(declared.clone(), cx, sent)) };
+        tools = add(tools, spec.tool(), Box::new(handler));
     }
     tools
 }
@@ -169,7 +171,7 @@ impl Spec {
                 Ok(value) => Ok(CallResult::structured(value)),
                 Err(error) => Err(format!("`{}` printed no JSON: {error}", self.program())),
             },
-            Output::Text | Output::Lines if finished.stdout.trim_end().is_empty() => {
+            Output::Text | Output::Lines if finished.stdout.trim_ascii_end().is_empty() => {
                 // A command that is content and says nothing is the rule, and an empty answer looks like a fault.
                 let code = code.unwrap_or_default();
                 Ok(format!("`{}` printed nothing and ended with status {code}", self.program()).into())
@@ -192,7 +194,7 @@ impl Spec {
             Some(code) => format!("`{}` ended with status {code}", self.program()),
             None => format!("`{}` was ended by a signal ({})", self.program(), finished.status),
         };
-        let said = [&finished.stderr, &finished.stdout].into_iter().map(|text| text.trim_end());
+        let said = [&finished.stderr, &finished.stdout].into_iter().map(|text| text.trim_ascii_end());
         match said.into_iter().find(|text| !text.is_empty()) {
             Some(said) => format!("{ended}: {said}"),
             None => format!("{ended} and said nothing"),
@@ -203,8 +205,9 @@ impl Spec {
 /// What is wrong with a regular expression. The library compiles it when a server is built, so one is.
 pub(crate) fn fault_of_pattern(pattern: &str) -> Option<String> {
     let arg = Arg { name: "pattern".into(), pattern: Some(pattern.to_owned()), ..Arg::default() };
-    let spec = Spec { name: "pattern".into(), args: vec![arg], ..Spec::default() };
-    let checked = register(Toolset::new(), &[Arc::new(spec)], &Lanes::default()).check();
+    let tool = Tool::new("pattern").input_schema(arg::schema(&[arg]));
+    let nothing = |_, _| -> Called { Box::pin(async { Err(CallError::new("")) }) };
+    let checked = add(Toolset::new(), tool, Box::new(nothing)).check();
     let why = checked.err()?.to_string();
     Some(why.rsplit_once("`pattern`: ").map_or(why.as_str(), |(_, why)| why).to_owned())
 }

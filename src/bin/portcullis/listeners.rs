@@ -6,6 +6,7 @@
 //! those of `sd_listen_fds(3)`; a socket named `debug` or `operator` is the operator's. A connection over a Unix socket is nobody's in
 //! particular, as one over loopback is: the file's mode says who gets that far.
 
+use crate::bounds::digits;
 use crate::options::{Debug, Options, is_loopback};
 use log::warn;
 use portcullis::Listener;
@@ -187,12 +188,12 @@ fn handed_over() -> Result<Vec<(Option<String>, OwnedFd)>, String> {
 }
 
 /// Sockets that a service manager may hand over; systemd units have a handful.
-const HANDED_OVER_MAX: u32 = 64;
+const HANDED_OVER_MAX: u64 = 64;
 
 /// Checks that the descriptors which are about to be taken on trust are there.
-fn check_numbers(count: Option<&str>, is_open: impl Fn(u32) -> bool) -> Result<(), String> {
+fn check_numbers(count: Option<&str>, is_open: impl Fn(u64) -> bool) -> Result<(), String> {
     let Some(count) = count else { return Ok(()) };
-    let known = count.parse().ok().filter(|count: &u32| *count <= HANDED_OVER_MAX);
+    let known = digits(count).filter(|count| *count <= HANDED_OVER_MAX);
     let Some(known) = known else {
         return Err(format!("`LISTEN_FDS`: got {count:?}, expected a number of sockets up to {HANDED_OVER_MAX}"));
     };

@@ -5,6 +5,7 @@
 //! which is stuck feeds nobody. A program that nobody waits for tells nothing; one whose manager has gone does not mind.
 //! The environment keeps `NOTIFY_SOCKET`, since it cannot be changed safely; children get none of it anyway.
 
+use crate::bounds::digits;
 use portcullis::Handle;
 use rustix::time::{ClockId, clock_gettime};
 use std::ffi::OsStr;
@@ -107,10 +108,10 @@ fn address(name: &OsStr) -> Option<SocketAddr> {
 
 /// How often the manager wants to hear from the process `me`.
 fn watchdog(usec: Option<&str>, pid: Option<&str>, me: u32) -> Option<Duration> {
-    if pid.is_some_and(|pid| pid.parse() != Ok(me)) {
+    if pid.is_some_and(|pid| digits(pid) != Some(me.into())) {
         return None;
     }
-    let usec = usec?.parse().ok().filter(|usec| *usec > 0)?;
+    let usec = digits(usec?).filter(|usec| *usec > 0)?;
     Some(Duration::from_micros(usec))
 }
 

@@ -6,8 +6,12 @@
 //! ([`Given`]); the command line wins over it, option by option. Nothing here opens a file or a socket: who reads
 //! one is [`Program::config`]. The example `echo` uses the same options (it includes this file by its path).
 
+// Named, because examples include this file by its path.
+#[path = "words.rs"]
+mod words;
+
+pub(crate) use self::words::{Word, Words};
 use crate::bounds::{self, BOUNDS, Setting};
-use lexopt::{Arg, Parser};
 use log::LevelFilter;
 use portcullis::{Builder, Cidr, Handle, Limits, Toolset};
 use std::ffi::OsString;
@@ -70,9 +74,10 @@ pub(crate) struct Given {
 }
 
 /// Where sessions are shown to whoever runs the machine.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) enum Debug {
     /// Nowhere.
+    #[default]
     Off,
     /// On a loopback address.
     Tcp(SocketAddr),
@@ -81,6 +86,7 @@ pub(crate) enum Debug {
 }
 
 /// Everything the command line said.
+#[derive(Default)]
 pub(crate) struct Options {
     /// Addresses to serve on; the defaults if `listen_given` is false.
     pub(crate) listen: Vec<SocketAddr>,
@@ -320,18 +326,17 @@ fn is_visible(text: &str) -> bool {
 pub(crate) fn parse(program: &Program, args: Vec<OsString>) -> Result<Wish, String> {
     let mut options = Options::of(program);
     let mut seen: Vec<&'static str> = Vec::new();
-    let mut parser = Parser::from_args(args);
-    while let Some(arg) = parser.next().map_err(|error| error.to_string())? {
-        let name = match arg {
-            Arg::Short('h') | Arg::Long("help") => return Ok(Wish::Print(help(program))),
-            Arg::Short('V') | Arg::Long("version") => {
-                return Ok(Wish::Print(format!("{} {}\n", program.name, program.version)));
-            }
-            Arg::Long(name) => name.to_owned(),
-            Arg::Short(short) => return Err(unknown(program, &format!("-{short}"))),
-            Arg::Value(value) => return Err(unknown(program, &value.to_string_lossy())),
-        };
-        read(program, &mut options, &mut parser, &name, &mut seen)?;
+    let mut words = Words::new(args);
+    while let Some(word) = words.next() {
+        match word {
+            Word::Short('h') => return Ok(Wish::Print(help(program))),
+            Word::Long(name, _) if name == "help" => return Ok(Wish::Print(help(program))),
+            Word::Short('V') => return Ok(Wish::Print(version(program))),
+            Word::Long(name, _) if name == "version" => return Ok(Wish::Print(version(program))),
+            Word::Long(name, value) => read(program, &mut options, &mut words, &name, value, &mut seen)?,
+            Word::Short(letter) => return Err(unknown(program, &format!("-{letter}"))),
+            Word::Other(word) => return Err(unknown(program, &word.to_string_lossy())),
+        }
     }
     let mut has_tokens = false;
     if let (Some(path), Some(load)) = (&options.config, program.config) {
@@ -349,28 +354,13 @@ pub(crate) fn parse(program: &Program, args: Vec<OsString>) -> Result<Wish, Stri
 impl Options {
     /// What holds where nothing is said.
     pub(crate) fn of(program: &Program) -> Options {
-        Options {
-            listen: LISTEN.to_vec(),
-            listen_given: false,
-            listen_unix: Vec::new(),
-            debug_listen: program.debug_listen.clone(),
-            debug_given: false,
-            token_file: None,
-            insecure_listen: false,
-            is_guarded: false,
-            allow_host: Vec::new(),
-            allow_origin: Vec::new(),
-            trust_proxy: Vec::new(),
-            base_path: None,
-            relative_endpoint: false,
-            log_level: None,
-            grace: GRACE,
-            memory: None,
-            limits: Limits::default(),
-            config: None,
-            loaded: None,
-            settings: Vec::new(),
-        }
+        let debug_listen = program.debug_listen.clone();
+        Options { listen: LISTEN.to_vec(), debug_listen, grace: GRACE, ..Options::default() }
+    }
+
+    /// The bounds, to be taken away.
+    pub(crate) fn limits(&self) -> Limits {
+        self.limits.clone()
     }
 
     /// Sets the option `name`, which there is; the error says what was expected instead of `text`.
@@ -385,12 +375,13 @@ impl Options {
     }
 }
 
-/// Reads one option and its value.
+/// Reads one option and its value, which may stand in the next word.
 fn read(
     program: &Program,
     options: &mut Options,
-    parser: &mut Parser,
+    words: &mut Words,
     name: &str,
+    value: Option<OsString>,
     seen: &mut Vec<&'static str>,
 ) -> Result<(), String> {
     let opt = OPTIONS.iter().find(|opt| opt.name == name && (opt.name != "config" || program.config.is_some()));
@@ -404,16 +395,21 @@ fn read(
         return Err(format!("`--{name}` is given twice: expected it once, because it stands for one value"));
     }
     seen.push(known);
-    let value = match parser.optional_value() {
+    let value = match value {
         Some(value) if unit.is_empty() => {
             return Err(format!("`--{name}`: got the value {value:?}, expected none, because it is a switch"));
         }
-        Some(value) => value,
         None if unit.is_empty() => OsString::new(),
-        None => parser.value().map_err(|_| format!("`--{name}`: no value, expected `--{name} {unit}`"))?,
+        value => value
+            .or_else(|| words.value())
+            .ok_or_else(|| format!("`--{name}`: no value, expected `--{name} {unit}`"))?,
     };
     let text = value.into_string().map_err(|raw| format!("`--{name}`: {raw:?} is not UTF-8 text"))?;
     options.set(known, &text).map_err(|expected| format!("`--{name}`: got {text:?}, {expected}"))
+}
+
+fn version(program: &Program) -> String {
+    format!("{} {}\n", program.name, program.version)
 }
 
 /// What to say of a word that means nothing here.
@@ -470,31 +466,33 @@ fn help(program: &Program) -> String {
     if program.config.is_some() {
         text.push_str(COMMANDS);
     }
-    let mut line = |name: &str, value: &str, help: &str| {
-        let option = format!("--{name} {value}");
-        // Writing into a String cannot fail.
-        let _ = writeln!(text, "  {:<30} {help}", option.trim_end());
-    };
     for opt in OPTIONS.iter().filter(|opt| opt.name != "config" || program.config.is_some()) {
-        match (opt.name, &program.debug_listen) {
-            ("debug-listen", Debug::Tcp(address)) => line(opt.name, opt.value, &format!("{} [{address}]", opt.help)),
-            ("debug-listen", _) => line(opt.name, opt.value, &format!("{} [off]", opt.help)),
-            _ => line(opt.name, opt.value, opt.help),
-        }
+        let usual = match (opt.name, &program.debug_listen) {
+            ("debug-listen", Debug::Tcp(address)) => format!(" [{address}]"),
+            ("debug-listen", _) => String::from(" [off]"),
+            _ => String::new(),
+        };
+        line(&mut text, opt.name, opt.value, &[opt.help, &usual].concat());
     }
-    line("help", "", "print this");
-    line("version", "", "print the version");
+    line(&mut text, "help", "", "print this");
+    line(&mut text, "version", "", "print the version");
     text.push_str("\nLimits, with their defaults (seconds may have decimals, bytes a suffix K, M or G):\n");
     let mut limits = Limits::default();
     for bound in BOUNDS {
-        let option = format!("--{} {}", bound.name, bound.unit());
-        let _ = writeln!(text, "  {option:<30} {} [{}]", bound.help, bound.shown(&mut limits));
+        line(&mut text, bound.name, bound.unit(), &[bound.help, " [", &bound.shown(&mut limits), "]"].concat());
     }
     text.push_str(
         "\nSIGTERM or SIGINT: running calls may finish within the grace. A second one ends at once.\n\
                    SIGHUP: the files of --config and --token-file are read again, all or nothing.\n",
     );
     text
+}
+
+/// An option, what stands behind it, and what it is for.
+fn line(text: &mut String, name: &str, value: &str, help: &str) {
+    let option = format!("--{name} {value}");
+    // Writing into a String cannot fail.
+    let _ = writeln!(text, "  {:<30} {help}", option.trim_ascii_end());
 }
 
 #[cfg(test)]

@@ -10,17 +10,20 @@
 //! SIGKILL: that is how a child learns that it must undo what it did. It has a moment for it before it is killed.
 //! What is not here: anything that talks with a child.
 
+use crate::bounds::shown_seconds;
 use async_io::{Async, Timer};
 use rustix::process::{
     Pid, Resource, Rlimit, Signal, WaitId, WaitIdOptions, getrlimit, kill_process_group, prlimit, waitid,
 };
 use smol::future;
 use std::fmt;
-use std::io::{self, Write};
+use std::future::Future;
+use std::io::{self, ErrorKind, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -119,7 +122,7 @@ impl fmt::Display for RunError {
             }
             RunError::Start(program, error) => write!(f, "`{program}` cannot be run: {error}"),
             RunError::Late(program, wait) => {
-                write!(f, "`{program}` took longer than {} s and was ended", wait.as_secs_f64())
+                write!(f, "`{program}` took longer than {} s and was ended", shown_seconds(*wait))
             }
             RunError::Long(program, max) => {
                 write!(
@@ -133,12 +136,19 @@ impl fmt::Display for RunError {
 
 impl std::error::Error for RunError {}
 
-impl Run<'_> {
+/// A command under way.
+pub(crate) type Running<'a> = Pin<Box<dyn Future<Output = Result<Finished, RunError>> + 'a>>;
+
+impl<'a> Run<'a> {
     /// Runs it to its end; `line` sees each line of stdout as it comes, without its line end.
     ///
     /// # Errors
     /// See [`RunError`]. A command that ran and failed is no error here: ask its status.
-    pub(crate) async fn finish(self, line: &mut dyn FnMut(&str)) -> Result<Finished, RunError> {
+    pub(crate) fn finish(self, line: &'a mut dyn FnMut(&str)) -> Running<'a> {
+        Box::pin(self.to_the_end(line))
+    }
+
+    async fn to_the_end(self, line: &mut dyn FnMut(&str)) -> Result<Finished, RunError> {
         let fault = |error| RunError::Start(self.program.to_owned(), error);
         let path = find(self.program).ok_or_else(|| RunError::Missing(self.program.to_owned()))?;
         let (mut group, stdout, stderr) = self.start(&path).map_err(fault)?;
@@ -158,16 +168,18 @@ impl Run<'_> {
         };
         let late = async {
             Timer::after(self.wait).await;
-            Err(Stop::Late)
+            Err(ErrorKind::TimedOut.into())
         };
-        match future::or(ended, late).await {
+        match future::or(ended, late).await.map_err(|error: io::Error| (error.kind(), error)) {
             Ok(()) => {}
-            Err(Stop::Io(error)) => return Err(fault(error)),
-            Err(Stop::TooMuch) => return Err(RunError::Long(self.program.to_owned(), self.stdout_bytes_max)),
-            Err(Stop::Late) => {
+            Err((ErrorKind::FileTooLarge, _)) => {
+                return Err(RunError::Long(self.program.to_owned(), self.stdout_bytes_max));
+            }
+            Err((ErrorKind::TimedOut, _)) => {
                 group.end(self.kill_after).await;
                 return Err(RunError::Late(self.program.to_owned(), self.wait));
             }
+            Err((_, error)) => return Err(fault(error)),
         }
         let status = group.reap().map_err(fault)?;
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
@@ -215,7 +227,7 @@ impl Printed {
         self.text.extend_from_slice(&bytes[..fits]);
         self.bytes += bytes.len();
         while let Some(end) = self.text[looked..].iter().position(|byte| *byte == b'\n') {
-            line(String::from_utf8_lossy(&self.text[self.shown..looked + end]).trim_end());
+            line(String::from_utf8_lossy(&self.text[self.shown..looked + end]).trim_ascii_end());
             looked += end + 1;
             self.shown = looked;
         }
@@ -226,21 +238,14 @@ impl Printed {
     }
 }
 
-/// Why reading ended early.
-enum Stop {
-    TooMuch,
-    Late,
-    Io(io::Error),
-}
-
 /// Reads to the end, unless `take` says that it was too much.
-async fn drain(from: OwnedFd, take: &mut dyn FnMut(&[u8]) -> bool) -> Result<(), Stop> {
-    let from = Async::new(from).map_err(Stop::Io)?;
+pub(crate) async fn drain(from: OwnedFd, take: &mut dyn FnMut(&[u8]) -> bool) -> io::Result<()> {
+    let from = Async::new(from)?;
     let mut chunk = vec![0; 4096];
     loop {
-        match from.read_with(|fd| Ok(rustix::io::read(fd, &mut chunk[..])?)).await.map_err(Stop::Io)? {
+        match from.read_with(|fd| Ok(rustix::io::read(fd, &mut chunk[..])?)).await? {
             0 => return Ok(()),
-            n if !take(&chunk[..n]) => return Err(Stop::TooMuch),
+            n if !take(&chunk[..n]) => return Err(ErrorKind::FileTooLarge.into()),
             _ => {}
         }
     }
@@ -280,7 +285,7 @@ impl Group {
         self.signal(Signal::KILL);
         match self.child.take() {
             Some(mut child) => child.wait(),
-            None => Err(io::ErrorKind::NotFound.into()),
+            None => Err(ErrorKind::NotFound.into()),
         }
     }
 
@@ -332,14 +337,15 @@ pub(crate) fn find(program: &str) -> Option<PathBuf> {
     if program.starts_with('/') {
         return Some(PathBuf::from(program)).filter(|file| runs(file));
     }
+    let in_folder = |folder: &Path| Some(folder.join(program)).filter(|file| runs(file));
+    let usual = DIRECTORIES.iter().find_map(|folder| in_folder(Path::new(folder)));
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let usual = DIRECTORIES.iter().map(PathBuf::from);
-    let others = std::env::split_paths(&path).filter(|directory| directory.is_absolute());
-    usual.chain(others).map(|directory| directory.join(program)).find(|file| runs(file))
+    usual.or_else(|| std::env::split_paths(&path).find_map(|folder| in_folder(&folder)))
 }
 
 fn runs(file: &Path) -> bool {
-    std::fs::metadata(file).is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
+    file.is_absolute()
+        && std::fs::metadata(file).is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
 }
 
 #[cfg(all(test, feature = "config"))]

@@ -8,14 +8,15 @@
 use crate::options::{self, Given, Options, Program, Wish};
 use crate::serve;
 use log::{error, info, warn};
-use portcullis::{Handle, Limits, Toolset};
+use portcullis::{Handle, Limits, Tokens, Toolset};
 use std::ffi::OsString;
+use std::sync::Arc;
 
 /// What a server was started with, to start from again.
 pub(crate) struct Reload<'a> {
     program: &'a Program,
     args: Vec<OsString>,
-    limits: Limits,
+    limits: Arc<Limits>,
     /// The options of the file that the server was started with.
     given: Vec<Given>,
     has_token_file: bool,
@@ -29,7 +30,13 @@ impl<'a> Reload<'a> {
             return None;
         }
         let given = options.loaded.as_mut().map(|loaded| std::mem::take(&mut loaded.settings));
-        Some(Reload { program, args, limits: options.limits.clone(), given: given.unwrap_or_default(), has_token_file })
+        Some(Reload {
+            program,
+            args,
+            limits: Arc::new(options.limits()),
+            given: given.unwrap_or_default(),
+            has_token_file,
+        })
     }
 
     /// Reads everything again. What came of it is in the log.
@@ -44,6 +51,17 @@ impl<'a> Reload<'a> {
     }
 
     async fn try_again(&self, handle: &Handle) -> Result<(), String> {
+        let (change, warnings) = self.read(handle)?;
+        match change {
+            Change::Tokens(tokens) => tokens.into_iter().for_each(|tokens| handle.set_tokens(tokens)),
+            Change::All(make) => handle.replace_tools(make).await.map_err(|fault| fault.to_string())?,
+        }
+        warnings.iter().for_each(|warning| warn!("{warning}"));
+        Ok(())
+    }
+
+    /// Reads and checks everything: what is to be done then, and what a person should know.
+    fn read(&self, handle: &Handle) -> Result<(Change, Vec<String>), String> {
         let mut options = match options::parse(self.program, self.args.clone())? {
             Wish::Run(options) => *options,
             Wish::Print(_) => return Err("the command line asks for help".into()),
@@ -54,42 +72,43 @@ impl<'a> Reload<'a> {
             return Err(format!("who may ask was said by {before}, and now by {now}: restart to change that"));
         }
         let tokens = options.token_file.as_deref().map(serve::tokens).transpose()?;
-        let Some(loaded) = options.loaded.take() else {
-            tokens.into_iter().for_each(|tokens| handle.set_tokens(tokens));
-            return Ok(());
-        };
+        let Some(loaded) = options.loaded.take() else { return Ok((Change::Tokens(tokens), Vec::new())) };
         let (own, of_file, limits) = (self.program.tools, loaded.tools, self.limits.clone());
         let tools = move || of_file(own(Toolset::new(), &limits));
         tools().check().map_err(|fault| fault.to_string())?;
         let (admit, remote) = (loaded.admit, handle.clone());
         // Everything was checked: from here on nothing can go wrong, and all of it happens in one turn of the loop.
-        let replaced = handle.replace_tools(move || {
+        let make = move || {
             admit();
             tokens.into_iter().for_each(|tokens| remote.set_tokens(tokens));
             remote.access_changed();
             tools()
-        });
-        replaced.await.map_err(|fault| fault.to_string())?;
-        loaded.warnings.iter().for_each(|warning| warn!("{warning}"));
-        for words in at_next_start(&self.given, &loaded.settings) {
-            warn!("{words}");
-        }
-        Ok(())
+        };
+        let mut warnings = loaded.warnings;
+        at_next_start(&self.given, &loaded.settings, &mut warnings);
+        Ok((Change::All(Box::new(make)), warnings))
     }
 }
 
+/// What is to be done, once everything was read.
+enum Change {
+    Tokens(Option<Tokens>),
+    All(Box<dyn FnOnce() -> Toolset + Send>),
+}
+
 /// What is said of options that have changed: they wait.
-fn at_next_start(before: &[Given], now: &[Given]) -> Vec<String> {
-    let is_in = |given: &Given, others: &[Given]| {
-        // The token file is read again, wherever it is.
-        given.name == "token-file" || others.iter().any(|other| (other.name, &other.text) == (given.name, &given.text))
-    };
-    let changed = now.iter().filter(|given| !is_in(given, before));
-    let changed = changed.map(|given| format!("{}: `{}` takes effect at the next start", given.place, key(given)));
-    let gone =
-        before.iter().filter(|given| !now.iter().any(|other| other.name == given.name) && given.name != "token-file");
-    let gone = gone.map(|given| format!("`{}` is not there any more: that takes effect at the next start", key(given)));
-    changed.chain(gone).collect()
+fn at_next_start(before: &[Given], now: &[Given], words: &mut Vec<String>) {
+    // The token file is read again, wherever it is.
+    for given in now.iter().filter(|given| given.name != "token-file") {
+        if !before.iter().any(|other| (other.name, &other.text) == (given.name, &given.text)) {
+            words.push(format!("{}: `{}` takes effect at the next start", given.place, key(given)));
+        }
+    }
+    for given in before.iter().filter(|given| given.name != "token-file") {
+        if !now.iter().any(|other| other.name == given.name) {
+            words.push(format!("`{}` is not there any more: that takes effect at the next start", key(given)));
+        }
+    }
 }
 
 /// An option's name as it stands in a file.
@@ -113,11 +132,13 @@ mod tests {
         };
         let before = given(&[("listen", "127.0.0.1:1"), ("grace", "5"), ("token-file", "a"), ("allow-host", "fw")]);
         let now = given(&[("listen", "127.0.0.1:1"), ("listen", "127.0.0.1:2"), ("grace", "6"), ("token-file", "b")]);
-        let words = at_next_start(&before, &now);
+        let (mut words, mut none) = (Vec::new(), Vec::new());
+        at_next_start(&before, &now, &mut words);
         assert_eq!(words.len(), 3, "{words:?}");
         assert_eq!(words[0], "f.toml:2:1: `listen` takes effect at the next start");
         assert_eq!(words[1], "f.toml:3:1: `grace` takes effect at the next start");
         assert_eq!(words[2], "`allow_host` is not there any more: that takes effect at the next start");
-        assert!(at_next_start(&now, &now).is_empty());
+        at_next_start(&now, &now, &mut none);
+        assert!(none.is_empty());
     }
 }

@@ -5,47 +5,59 @@
 //! within the grace, a second one ends at once, and both are a success. Signals are awaited beside the
 //! server on its thread. The example `echo` runs through this file too.
 
+use crate::bounds::shown_seconds;
 use crate::listeners::{self, Listeners};
+use crate::log::Log;
 use crate::notify::Manager;
 use crate::options::{self, Options, Program, Watch, Wish};
 use crate::reload::Reload;
 use async_signal::{Signal, Signals};
 use log::{info, warn};
 use portcullis::{Builder, Handle, Limits, Server, Tokens, Toolset};
+use rustix::io::Errno;
 use smol::future;
 use smol::stream::StreamExt;
 use std::ffi::OsString;
 use std::fmt::Write as _;
+use std::fs::File;
+use std::future::Future;
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::pin::Pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
 /// Bytes of a token file: thousands of tokens. A larger file is not one.
 const TOKEN_FILE_BYTES_MAX: u64 = 1 << 20;
 
+/// Says what a server is, and what it can do.
+pub(crate) type Describe = fn(Builder, &Limits, &Handle) -> Builder;
+
+/// A server that serves, and what runs beside it.
+pub(crate) type Serving<'a> = Pin<Box<dyn Future<Output = io::Result<()>> + 'a>>;
+
 /// Runs a program from its arguments to its exit code; `tools` adds what it can do.
 ///
 /// 0: it was asked to end, or printed what was asked for. 1: it could not serve. 2: its command line makes no sense.
-pub(crate) fn main(
-    program: &Program,
-    args: impl Iterator<Item = OsString>,
-    tools: impl FnOnce(Builder, &Limits, &Handle) -> Builder,
-) -> ExitCode {
+pub(crate) fn main(program: &Program, args: impl Iterator<Item = OsString>, tools: Describe) -> ExitCode {
     let args: Vec<OsString> = args.collect();
-    let options = match options::parse(program, args.clone()) {
-        Ok(Wish::Run(options)) => *options,
+    start(program, args.clone(), &|options| run(program, args.clone(), options, tools))
+}
+
+/// From arguments to an exit code, by way of what is to be done with the options in them.
+pub(crate) fn start(program: &Program, args: Vec<OsString>, run: &dyn Fn(Options) -> Result<(), String>) -> ExitCode {
+    match options::parse(program, args) {
+        Ok(Wish::Run(options)) => match run(*options) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(why) => fail(program, &why, 1),
+        },
         Ok(Wish::Print(text)) => {
             say(&text);
-            return ExitCode::SUCCESS;
+            ExitCode::SUCCESS
         }
-        Err(why) => return fail(program, &why, 2),
-    };
-    match run(program, args, options, tools) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(why) => fail(program, &why, 1),
+        Err(why) => fail(program, &why, 2),
     }
 }
 
@@ -58,16 +70,18 @@ pub(crate) fn fail(program: &Program, why: &str, code: u8) -> ExitCode {
 
 /// Prints to stdout; whoever closed it wants to hear nothing.
 pub(crate) fn say(text: &str) {
-    let mut stdout = io::stdout();
-    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    let mut rest = text.as_bytes();
+    // Not `print!`, which panics there, and has a buffer that nobody needs here.
+    while !rest.is_empty() {
+        match rustix::io::write(rustix::stdio::stdout(), rest) {
+            Ok(n) => rest = &rest[n..],
+            Err(Errno::INTR) => {}
+            Err(_) => return,
+        }
+    }
 }
 
-fn run(
-    program: &Program,
-    args: Vec<OsString>,
-    mut options: Options,
-    tools: impl FnOnce(Builder, &Limits, &Handle) -> Builder,
-) -> Result<(), String> {
+fn run(program: &Program, args: Vec<OsString>, mut options: Options, tools: Describe) -> Result<(), String> {
     let log = crate::log::init(options.log_level)?;
     // Before anything else is open: what was handed over is known by its number.
     let open = listeners::open(&options)?;
@@ -87,32 +101,51 @@ fn run(
     let server = builder.tools(own).build().map_err(|error| error.to_string())?;
     // Before the first byte is served: who sees the URLs may send signals. One who has nothing to read again ends
     // with his terminal, like any program.
-    let hup = reload.is_some().then_some(Signal::Hup);
-    let signals = Signals::new([Signal::Term, Signal::Int, Signal::Usr1].into_iter().chain(hup));
-    let signals = signals.map_err(|error| format!("cannot wait for signals: {error}"))?;
+    let those = [Signal::Term, Signal::Int, Signal::Usr1, Signal::Hup];
+    let signals = signals(if reload.is_some() { &those } else { &those[..3] })?;
 
     say(&welcome(program, &options, &open));
     let manager = Manager::from_env();
     manager.iter().for_each(Manager::ready);
 
-    let told = async {
-        match &manager {
-            Some(manager) => manager.attend(&handle).await,
-            None => future::pending().await,
-        }
-    };
     let obedient = obey(signals, &handle, options.grace, reload.as_ref(), watch, manager.as_ref());
-    let serving = future::or(server.serve(open.all), future::or(obedient, told));
-    let ended = smol::block_on(future::or(serving, log.drain()));
+    let mut serving = first(Box::pin(server.serve(open.all)), obedient);
+    if let Some(manager) = &manager {
+        serving = first(serving, Box::pin(manager.attend(&handle)));
+    }
+    let ended = to_the_end(serving, &log);
     drop(open.files);
     info!("{} ended", program.name);
+    log.flush();
+    ended
+}
+
+/// Those that are to be awaited.
+pub(crate) fn signals(which: &[Signal]) -> Result<Signals, String> {
+    Signals::new(which.iter().copied()).map_err(|error| format!("cannot wait for signals: {error}"))
+}
+
+/// Both at once, until one of them ends. Boxed, so that there is one kind of it and not one for every pair.
+pub(crate) fn first<'a>(one: Serving<'a>, other: Serving<'a>) -> Serving<'a> {
+    Box::pin(future::or(one, other))
+}
+
+/// Runs it on this thread, and lets the log out meanwhile.
+pub(crate) fn to_the_end(serving: Serving<'_>, log: &Log) -> Result<(), String> {
+    let mut ended = Ok(());
+    block_on(Box::pin(async { ended = future::or(serving, log.drain()).await }));
     log.flush();
     ended.map_err(|error| format!("cannot go on serving: {error}"))
 }
 
+/// `smol::block_on`, once: it is 2 KB for each kind of future.
+pub(crate) fn block_on(future: Pin<Box<dyn Future<Output = ()> + '_>>) {
+    smol::block_on(future);
+}
+
 /// Gives the builder what the command line said.
 pub(crate) fn configure(mut builder: Builder, options: &mut Options) -> Result<Builder, String> {
-    builder = builder.limits(options.limits.clone()).relative_endpoint(options.relative_endpoint);
+    builder = builder.limits(options.limits()).relative_endpoint(options.relative_endpoint);
     if let Some(path) = &options.base_path {
         builder = builder.base_path(path.as_str());
     }
@@ -133,63 +166,73 @@ pub(crate) fn configure(mut builder: Builder, options: &mut Options) -> Result<B
 
 /// Reads a token file; the text of a fault never holds a token.
 pub(crate) fn tokens(path: &Path) -> Result<Tokens, String> {
-    let fault = |why: String| format!("`--token-file`: {}: {why}", path.display());
-    let file = std::fs::File::open(path).map_err(|error| fault(error.to_string()))?;
-    let mode = file.metadata().map_err(|error| fault(error.to_string()))?.mode();
-    if mode & 0o007 != 0 {
-        warn!("token file {} can be read by everybody: chmod o= it", path.display());
-    }
-    let mut text = String::new();
-    let read =
-        file.take(TOKEN_FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(|error| fault(error.to_string()))?;
-    if read as u64 > TOKEN_FILE_BYTES_MAX {
-        return Err(fault(format!("longer than {TOKEN_FILE_BYTES_MAX} bytes, expected one bearer token a line")));
-    }
-    Tokens::parse(&text).map_err(|error| fault(error.to_string()))
+    let read = || {
+        let file = File::open(path)?;
+        Ok((file.metadata()?.mode(), contents(file, TOKEN_FILE_BYTES_MAX)?))
+    };
+    let tokens = || {
+        let (mode, bytes) = read().map_err(|error: io::Error| error.to_string())?;
+        if mode & 0o007 != 0 {
+            warn!("token file {} can be read by everybody: chmod o= it", path.display());
+        }
+        if bytes.len() as u64 > TOKEN_FILE_BYTES_MAX {
+            return Err(format!("longer than {TOKEN_FILE_BYTES_MAX} bytes, expected one bearer token a line"));
+        }
+        let text = String::from_utf8(bytes).map_err(|_| "is not UTF-8 text")?;
+        Tokens::parse(&text).map_err(|error| error.to_string())
+    };
+    tokens().map_err(|why| format!("`--token-file`: {}: {why}", path.display()))
+}
+
+/// What a file holds, up to so many bytes and one more, which shows that it is longer.
+pub(crate) fn contents(file: File, bytes_max: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.take(bytes_max + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Turns signals into what they mean. Never ends by itself before the third that asks for an end.
-async fn obey(
+pub(crate) fn obey<'a>(
     mut signals: Signals,
-    handle: &Handle,
+    handle: &'a Handle,
     grace: Duration,
-    reload: Option<&Reload<'_>>,
+    reload: Option<&'a Reload<'_>>,
     watch: fn(&Handle) -> Watch<'_>,
-    manager: Option<&Manager>,
-) -> io::Result<()> {
-    let mut asked = 0;
-    loop {
-        let watching = async {
-            watch(handle).await;
-            future::pending().await
-        };
-        match (future::or(signals.next(), watching).await, asked) {
-            (Some(Ok(Signal::Hup)), _) => {
-                if let Some(reload) = reload {
+    manager: Option<&'a Manager>,
+) -> Serving<'a> {
+    Box::pin(async move {
+        let mut asked = 0;
+        loop {
+            let watching = async {
+                watch(handle).await;
+                future::pending().await
+            };
+            match (future::or(signals.next(), watching).await, reload, asked) {
+                (Some(Ok(Signal::Hup)), Some(reload), _) => {
                     manager.iter().for_each(|manager| manager.reloading());
                     reload.again(handle).await;
                     manager.iter().for_each(|manager| manager.ready());
                 }
+                (Some(Ok(Signal::Usr1)), ..) => crate::sessions::log(handle).await,
+                (Some(Ok(signal)), _, 0) => {
+                    let seconds = shown_seconds(grace);
+                    info!("{signal:?}: running calls may finish within {seconds} s; a second signal ends at once");
+                    manager.iter().for_each(|manager| manager.stopping());
+                    handle.shutdown(grace);
+                    asked = 1;
+                }
+                (Some(Ok(signal)), _, 1) => {
+                    info!("{signal:?}: ending at once");
+                    handle.shutdown(Duration::ZERO);
+                    asked = 2;
+                }
+                // Whoever sends a third one does not want to hear why it takes long: the server is dropped.
+                (Some(Ok(_)), ..) => return Ok(()),
+                (Some(Err(_)), ..) => {}
+                (None, ..) => future::pending().await,
             }
-            (Some(Ok(Signal::Usr1)), _) => crate::sessions::log(handle).await,
-            (Some(Ok(signal)), 0) => {
-                let seconds = grace.as_secs_f64();
-                info!("{signal:?}: running calls may finish within {seconds} s; a second signal ends at once");
-                manager.iter().for_each(|manager| manager.stopping());
-                handle.shutdown(grace);
-                asked = 1;
-            }
-            (Some(Ok(signal)), 1) => {
-                info!("{signal:?}: ending at once");
-                handle.shutdown(Duration::ZERO);
-                asked = 2;
-            }
-            // Whoever sends a third one does not want to hear why it takes long: the server is dropped.
-            (Some(Ok(_)), _) => return Ok(()),
-            (Some(Err(_)), _) => {}
-            (None, _) => future::pending().await,
         }
-    }
+    })
 }
 
 /// What a person is told when it runs.
@@ -210,16 +253,17 @@ fn welcome(program: &Program, options: &Options, open: &Listeners) -> String {
     }
     let Some(first) = addresses.first() else { return text };
     let (name, url) = (program.name, format!("http://{}{base}/mcp", reachable(*first)));
-    let (mut header, mut entry) = (String::new(), serde_json::json!({ "type": "http", "url": url }));
-    if options.token_file.is_some() {
-        header = String::from(" --header \"Authorization: Bearer TOKEN\"");
-        entry["headers"] = serde_json::json!({ "Authorization": "Bearer TOKEN" });
-    }
+    let (header, headers) = match options.token_file {
+        Some(_) => (" --header \"Authorization: Bearer TOKEN\"", r#""headers":{"Authorization":"Bearer TOKEN"},"#),
+        None => ("", ""),
+    };
     let _ = writeln!(
         text,
         "\nAdd it to an MCP client, with its command\n  claude mcp add --transport http {name} {url}{header}"
     );
-    let _ = writeln!(text, "or in its configuration\n  {}", serde_json::json!({ "mcpServers": { name: entry } }));
+    // Neither the name nor a URL of ours has a letter that JSON would have to escape.
+    let entry = format!(r#"{{{headers}"type":"http","url":"{url}"}}"#);
+    let _ = writeln!(text, "or in its configuration\n  {{\"mcpServers\":{{\"{name}\":{entry}}}}}");
     if options.token_file.is_some() {
         text.push_str("where TOKEN is a line of the token file.\n");
     }

@@ -5,13 +5,16 @@
 //! anything but visible text.
 
 use crate::options::Program;
-use crate::serve::{fail, say};
+use crate::serve::{contents, fail, say};
 use log::{info, warn};
 use portcullis::Handle;
+use rustix::net::sockopt::{self, Timeout};
 use serde_json::Value;
 use std::ffi::OsString;
-use std::io::{self, Read, Write};
+use std::fs::File;
+use std::io::{self, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -32,8 +35,8 @@ const WAIT: Duration = Duration::from_secs(5);
 const ANSWER_BYTES_MAX: u64 = 64 << 20;
 
 /// Runs the command. 0: printed. 1: nobody answered. 2: the command line makes no sense.
-pub(crate) fn main(program: &Program, args: impl Iterator<Item = OsString>) -> ExitCode {
-    let words: Vec<String> = args.map(|word| word.to_string_lossy().into_owned()).collect();
+pub(crate) fn main(program: &Program, args: Vec<OsString>) -> ExitCode {
+    let words: Vec<String> = args.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     match run(&words) {
         Ok(text) => {
             say(&text);
@@ -62,18 +65,10 @@ fn run(words: &[String]) -> Result<String, (String, u8)> {
     if json { Ok(text) } else { table(&text, terminal_width()).map_err(|why| (why, 1)) }
 }
 
-/// A connection to the program.
-trait Stream: Read + Write {}
-impl<S: Read + Write> Stream for S {}
-
 /// Asks the running program for its JSON.
 fn ask(from: &str, path: &str) -> Result<String, String> {
     let opened = match from.strip_prefix("unix:") {
-        Some(socket) => UnixStream::connect(socket).map(|stream| {
-            // Without it a program that hangs would be waited for; the table is as good.
-            let _ = stream.set_read_timeout(Some(WAIT));
-            Box::new(stream) as Box<dyn Stream>
-        }),
+        Some(socket) => UnixStream::connect(socket).map(OwnedFd::from),
         None => {
             let address = from.strip_prefix("http://").unwrap_or(from).trim_end_matches('/');
             let address: SocketAddr = address.parse().map_err(|_| {
@@ -81,13 +76,10 @@ fn ask(from: &str, path: &str) -> Result<String, String> {
                     "{from:?}: expected ADDR:PORT, http://ADDR:PORT or unix:/path, such as unix:/run/portcullis.sock"
                 )
             })?;
-            TcpStream::connect_timeout(&address, WAIT).map(|stream| {
-                let _ = stream.set_read_timeout(Some(WAIT));
-                Box::new(stream) as Box<dyn Stream>
-            })
+            TcpStream::connect_timeout(&address, WAIT).map(OwnedFd::from)
         }
     };
-    let answer = opened.and_then(|mut stream| get(&mut *stream, path)).map_err(|error| {
+    let answer = opened.and_then(|stream| get(stream, path)).map_err(|error| {
         format!("{from}: {error}; is the program running, and does `--from` say what its `--debug-listen` says?")
     })?;
     match answer.split_once("\r\n\r\n") {
@@ -101,12 +93,13 @@ fn ask(from: &str, path: &str) -> Result<String, String> {
 }
 
 /// One request of HTTP/1.0, whose answer ends with the connection.
-fn get(stream: &mut dyn Stream, path: &str) -> io::Result<String> {
+fn get(stream: OwnedFd, path: &str) -> io::Result<String> {
+    // Without it a program that hangs would be waited for; the table is as good.
+    let _ = sockopt::set_socket_timeout(&stream, Timeout::Recv, Some(WAIT));
+    let mut stream = File::from(stream);
     let request = format!("GET {path} HTTP/1.0\r\nhost: localhost\r\naccept: application/json\r\n\r\n");
     stream.write_all(request.as_bytes())?;
-    let mut answer = Vec::new();
-    stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer)?;
-    Ok(String::from_utf8_lossy(&answer).into_owned())
+    Ok(String::from_utf8_lossy(&contents(stream, ANSWER_BYTES_MAX)?).into_owned())
 }
 
 /// Writes the table to the log: the busiest sessions, so that ten thousand do not fill it.
@@ -244,7 +237,7 @@ fn write_table(out: &mut String, width: Option<usize>, columns: &[Column], items
             out.push_str(&cell);
             out.extend(std::iter::repeat_n(' ', width - cells(&cell) + 2));
         }
-        out.truncate(begin + out[begin..].trim_end().len());
+        out.truncate(begin + out[begin..].trim_ascii_end().len());
         out.push('\n');
     }
 }
@@ -316,8 +309,12 @@ fn whole(value: &Value) -> String {
 fn running(calls: &Value) -> String {
     const CALL: Column = Column("", word, "/tool", None);
     const TIME: Column = Column("", millis, "/running_ms", None);
-    let calls = calls.as_array().map_or(&[][..], Vec::as_slice).iter();
-    calls.flat_map(|call| [cell_of(call, &CALL), cell_of(call, &TIME)]).collect::<Vec<_>>().join(" ")
+    let mut text = String::new();
+    for call in calls.as_array().map_or(&[][..], Vec::as_slice) {
+        let between = if text.is_empty() { "" } else { " " };
+        text.push_str(&[between, &cell_of(call, &CALL), " ", &cell_of(call, &TIME)].concat());
+    }
+    text
 }
 
 fn millis(value: &Value) -> String {

@@ -8,22 +8,20 @@
 //! ready, and a pipe that is takes [`WRITE_BYTES_MAX`] bytes without blocking. Files, which cannot be asked, never are
 //! in the way.
 
-use crate::options::{self, Options, Program, Wish};
-use crate::serve::{configure, fail, say};
-use async_signal::{Signal, Signals};
-use portcullis::{Builder, Handle, Limits, Server, Toolset};
+use crate::options::{Options, Program, Watch};
+use crate::serve::{self, Describe, configure, fail};
+use async_signal::Signal;
+use portcullis::{Handle, Server, Toolset};
 use rustix::io::Errno;
 use smol::Async;
 use smol::future;
 use smol::io::{AsyncRead, AsyncWrite};
-use smol::stream::StreamExt;
 use std::ffi::OsString;
 use std::io::{self, Stdin, Stdout};
 use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::process::ExitCode;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 /// Bytes of one write (PIPE_BUF).
 const WRITE_BYTES_MAX: usize = 4096;
@@ -32,35 +30,17 @@ const WRITE_BYTES_MAX: usize = 4096;
 const OF_A_NETWORK: [&str; 4] = ["--listen", "--debug-listen", "--insecure-listen", "--token-file"];
 
 /// Runs the program over stdin and stdout; `describe` says what the server is. Exit codes as of `serve`.
-pub(crate) fn main(
-    program: &Program,
-    args: impl Iterator<Item = OsString>,
-    describe: fn(Builder, &Limits, &Handle) -> Builder,
-) -> ExitCode {
+pub(crate) fn main(program: &Program, args: impl Iterator<Item = OsString>, describe: Describe) -> ExitCode {
     let args: Vec<OsString> = args.collect();
     let is_given = |name: &str| args.iter().any(|arg| arg.to_string_lossy().split('=').next() == Some(name));
     if let Some(name) = OF_A_NETWORK.iter().find(|name| is_given(name)) {
         let why = format!("`{name}`: stdio serves whoever starts it and nobody else: leave it out, or use `serve`");
         return fail(program, &why, 2);
     }
-    match options::parse(program, args) {
-        Ok(Wish::Run(options)) => match run(program, *options, describe) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(why) => fail(program, &why, 1),
-        },
-        Ok(Wish::Print(text)) => {
-            say(&text);
-            ExitCode::SUCCESS
-        }
-        Err(why) => fail(program, &why, 2),
-    }
+    serve::start(program, args, &|options| run(program, options, describe))
 }
 
-fn run(
-    program: &Program,
-    mut options: Options,
-    describe: fn(Builder, &Limits, &Handle) -> Builder,
-) -> Result<(), String> {
+fn run(program: &Program, mut options: Options, describe: Describe) -> Result<(), String> {
     let log = crate::log::init(options.log_level)?;
     let handle = Handle::new();
     options.token_file = None;
@@ -71,22 +51,12 @@ fn run(
         tools = (loaded.tools)(tools);
     }
     let server = describe(builder, &options.limits, &handle).tools(tools).build().map_err(|error| error.to_string())?;
-    let signals = Signals::new([Signal::Term, Signal::Int, Signal::Hup]);
-    let signals = signals.map_err(|error| format!("cannot wait for signals: {error}"))?;
+    let signals = serve::signals(&[Signal::Term, Signal::Int, Signal::Hup])?;
     let (reader, writer) = (Stream::of(io::stdin()), Stream::of(io::stdout()));
-    let serving = server.serve_lines(reader, writer, options.grace);
-    let ended = smol::block_on(future::or(future::or(serving, obey(signals, handle, options.grace)), log.drain()));
-    log.flush();
-    ended.map_err(|error| format!("cannot go on serving: {error}"))
-}
-
-/// The first signal asks for an end, the second for one at once. Never ends by itself.
-async fn obey(mut signals: Signals, handle: Handle, grace: Duration) -> io::Result<()> {
-    for grace in [grace, Duration::ZERO] {
-        signals.next().await;
-        handle.shutdown(grace);
-    }
-    future::pending().await
+    let serving = Box::pin(server.serve_lines(reader, writer, options.grace));
+    let nobody: fn(&Handle) -> Watch<'_> = |_| Box::pin(future::pending());
+    let obedient = serve::obey(signals, &handle, options.grace, None, nobody, None);
+    serve::to_the_end(serve::first(serving, obedient), &log)
 }
 
 /// A standard stream, if it can be waited for; a file cannot, and is always ready.

@@ -19,8 +19,12 @@ mod sockets;
 mod system_info;
 mod traceroute;
 
-use portcullis::{Builder, Handle, Limits, Toolset};
-use serde_json::Value;
+use crate::serve::contents;
+use portcullis::{Builder, CallError, CallResult, Handle, Limits, RequestContext, Tool, Toolset};
+use serde_json::{Map, Value};
+use std::fs::File;
+use std::future::Future;
+use std::pin::Pin;
 use std::time::Duration;
 
 /// How long a command that answers from the kernel's tables may take. A set of 200,000 addresses takes 5 s.
@@ -59,6 +63,27 @@ static TOOLS: [&shape::Shape; 15] = [
     &ping_host::PING_HOST,
 ];
 
+/// What a call of a tool comes to.
+pub(crate) type Called = Pin<Box<dyn Future<Output = Result<CallResult, CallError>>>>;
+
+/// Adds a tool. Its handler is boxed, so that what surrounds one is compiled once.
+pub(crate) fn add(tools: Toolset, tool: Tool, handler: Box<dyn Fn(RequestContext, Value) -> Called>) -> Toolset {
+    tools.tool(tool, handler)
+}
+
+/// Adds a field to an object.
+pub(crate) fn put(object: &mut Map<String, Value>, name: &str, value: Value) {
+    object.insert(name.to_owned(), value);
+}
+
+/// Longest file of the kernel's that is read as a whole; `/proc/meminfo` is 1.5 KiB.
+const FILE_BYTES_MAX: u64 = 16 * 1024;
+
+/// What a small file of the kernel's says, if it is there.
+fn kernel(path: &str) -> Option<String> {
+    String::from_utf8(contents(File::open(path).ok()?, FILE_BYTES_MAX).ok()?).ok()
+}
+
 /// A schema from its text. Text, because `json!` builds each node in code: 25 KiB of it for these few.
 fn schema(text: &str) -> Value {
     serde_json::from_str(text).expect("a literal of this program, which a test has read")
@@ -70,12 +95,20 @@ fn schema(text: &str) -> Value {
 fn checked<'a>(argument: &str, text: &'a str, bytes_max: usize, extra: &str) -> Result<&'a str, String> {
     let known = |c: char| c.is_ascii_alphanumeric() || extra.contains(c);
     if text.is_empty() || text.len() > bytes_max || text.starts_with('-') || !text.chars().all(known) {
-        // What was sent is shown short and escaped: it goes to a model and into a log.
-        let shown: String = text.chars().take(64).collect();
         let expected = format!("expected 1 to {bytes_max} letters, digits and any of {extra}, not starting with -");
-        return Err(format!("`{argument}`: got {shown:?}, {expected}"));
+        return Err(refusal(argument, text, &expected));
     }
     Ok(text)
+}
+
+/// Why a value is refused. What was sent is shown short and escaped: it goes to a model and into a log.
+pub(crate) fn refusal(argument: &str, sent: &str, expected: &str) -> String {
+    format!("`{argument}`: got {:?}, {expected}", short(sent))
+}
+
+/// The beginning of a text that may be long.
+pub(crate) fn short(text: &str) -> &str {
+    text.char_indices().nth(64).map_or(text, |(end, _)| &text[..end])
 }
 
 #[cfg(test)]

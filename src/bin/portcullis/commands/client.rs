@@ -4,14 +4,22 @@
 //! answer ends with its connection, be it JSON or a stream of events. It trusts the server, which is ours.
 
 use super::Failed;
-use async_signal::{Signal, Signals};
+use crate::process::drain;
+use crate::serve::{block_on, signals};
+use async_signal::Signal;
 use portcullis::{Incoming, Listener, Server};
 use serde_json::Value;
-use smol::future;
-use smol::io::{AsyncReadExt, AsyncWriteExt};
-use smol::net::unix::UnixStream;
-use smol::stream::StreamExt;
+use smol::io::AsyncWriteExt;
+use smol::stream::{self, Stream, StreamExt};
+use smol::{Async, future};
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::future::Future;
 use std::io::{self, Write};
+use std::os::unix::net::UnixStream;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Poll, Waker};
 
 const META: &str = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{},"progressToken":0}"#;
 
@@ -59,35 +67,73 @@ pub(crate) fn ask(server: Server, question: Question<'_>) -> Result<Said, Failed
 
 /// Runs a server for as long as somebody asks it something. A signal ends both, and whatever the tool has started.
 pub(crate) fn run<T>(server: Server, ask: impl AsyncFnOnce(&Line) -> Result<T, Failed>) -> Result<T, Failed> {
-    let (connect, incoming) = async_channel::bounded(1);
-    let line = Line(connect);
-    let mut signals =
-        Signals::new([Signal::Term, Signal::Int]).map_err(|error| format!("cannot wait for signals: {error}"))?;
-    let stopped = async {
-        signals.next().await;
-        Err(Failed { why: "stopped".into(), code: 130 })
-    };
-    let serving = async {
-        match server.serve(vec![Listener::streams(incoming)]).await {
-            Ok(()) => Err(Failed::from(String::from("the server ended"))),
-            Err(error) => Err(Failed::from(error.to_string())),
-        }
-    };
-    smol::block_on(future::or(Box::pin(ask(&line)), future::or(stopped, Box::pin(serving))))
+    let (line, over) = open(server)?;
+    let mut said = None;
+    let asking = async { Some(ask(&line).await) };
+    let over = async { Some(Err(over.await)) };
+    block_on(Box::pin(async { said = future::or(Box::pin(asking), over).await }));
+    said.unwrap_or_else(|| Err(String::from("nobody answered").into()))
 }
 
-/// Where connections come from.
-#[derive(Clone)]
-pub(crate) struct Line(async_channel::Sender<Incoming>);
+/// Why a server cannot be asked any more, once that is so.
+type Over = Pin<Box<dyn Future<Output = Failed>>>;
+
+/// A server that can be asked.
+fn open(server: Server) -> Result<(Line, Over), Failed> {
+    let line = Line::default();
+    let mut signals = signals(&[Signal::Term, Signal::Int])?;
+    let stopped = async move {
+        signals.next().await;
+        Failed { why: "stopped".into(), code: 130 }
+    };
+    let listener = Listener::streams(line.incoming());
+    let serving = async move {
+        match server.serve(vec![listener]).await {
+            Ok(()) => Failed::from(String::from("the server ended")),
+            Err(error) => Failed::from(error.to_string()),
+        }
+    };
+    Ok((line, Box::pin(future::or(stopped, Box::pin(serving)))))
+}
+
+/// Where connections come from. A channel of them would be 4 KB of program.
+#[derive(Clone, Default)]
+pub(crate) struct Line(Rc<RefCell<Waiting>>);
+
+#[derive(Default)]
+struct Waiting {
+    connections: VecDeque<Incoming>,
+    server: Option<Waker>,
+}
 
 impl Line {
+    /// Connects to the server.
+    fn connect(&self, connection: Incoming) {
+        self.0.borrow_mut().connections.push_back(connection);
+        let server = self.0.borrow_mut().server.take();
+        server.into_iter().for_each(Waker::wake);
+    }
+
+    /// The server's end, which never closes.
+    fn incoming(&self) -> impl Stream<Item = Incoming> + use<> {
+        let waiting = self.0.clone();
+        stream::poll_fn(move |cx| {
+            let mut waiting = waiting.borrow_mut();
+            match waiting.connections.pop_front() {
+                None => waiting.server = Some(cx.waker().clone()),
+                connection => return Poll::Ready(connection),
+            }
+            Poll::Pending
+        })
+    }
+
     /// Sends one request and waits for its answer; progress on the way goes to stderr.
     pub(crate) async fn ask(&self, method: &str, name: &str, params: &str) -> Result<Value, Failed> {
-        let answer = self.exchange(method, name, params).await.map_err(|error| Failed::from(error.to_string()))?;
-        match (&answer["result"], &answer["error"]["message"]) {
-            (_, Value::String(why)) => Err(Failed { why: why.clone(), code: 2 }),
-            (result, _) => Ok(result.clone()),
+        let mut answer = self.exchange(method, name, params).await.map_err(|error| Failed::from(error.to_string()))?;
+        if let Value::String(why) = &answer["error"]["message"] {
+            return Err(Failed { why: why.clone(), code: 2 });
         }
+        Ok(answer["result"].take())
     }
 
     /// All tools, page by page.
@@ -127,33 +173,31 @@ impl Line {
     }
 
     async fn exchange(&self, method: &str, name: &str, params: &str) -> io::Result<Value> {
-        let (mut ours, theirs) = UnixStream::pair()?;
-        self.0.send(Incoming::new(theirs, None)).await.map_err(|_| io::Error::other("the server has ended"))?;
+        let (ours, theirs) = UnixStream::pair()?;
+        self.connect(Incoming::unix(theirs)?);
         let body = format!(r#"{{"jsonrpc":"2.0","id":0,"method":"{method}","params":{{{params}{META}}}}}"#);
         let name = if name.is_empty() { String::new() } else { format!("Mcp-Name: {name}\r\n") };
-        let head = format!(
+        let request = format!(
             "POST /mcp HTTP/1.0\r\nHost: localhost\r\nContent-Type: application/json\r\nAccept: application/json, \
              text/event-stream\r\nMCP-Protocol-Version: 2026-07-28\r\nMcp-Method: {method}\r\n{name}Content-Length: \
-             {}\r\n\r\n",
+             {}\r\n\r\n{body}",
             body.len()
         );
-        ours.write_all(head.as_bytes()).await?;
-        ours.write_all(body.as_bytes()).await?;
+        let mut ours = Async::new(ours)?;
+        ours.write_all(request.as_bytes()).await?;
         let (mut bytes, mut looked, mut answer) = (Vec::new(), 0, Value::Null);
-        let mut chunk = vec![0; 16 * 1024];
-        loop {
-            let n = ours.read(&mut chunk).await?;
-            bytes.extend_from_slice(&chunk[..n]);
+        let mut take = |more: &[u8]| {
+            bytes.extend_from_slice(more);
             // A line is a header, an empty one, a comment, a whole JSON, or an event's field with one.
             while let Some(length) = bytes[looked..].iter().position(|byte| *byte == b'\n') {
                 note(&bytes[looked..looked + length], &mut answer);
                 looked += length + 1;
             }
-            if n == 0 {
-                note(&bytes[looked..], &mut answer);
-                return Ok(answer);
-            }
-        }
+            true
+        };
+        drain(ours.into_inner()?.into(), &mut take).await?;
+        note(&bytes[looked..], &mut answer);
+        Ok(answer)
     }
 }
 

@@ -103,20 +103,27 @@ fn name(reader: &mut Reader<'_>) -> Option<(usize, String)> {
 
 fn digest(reader: &Reader<'_>, node: &Node) -> Option<[u8; 32]> {
     let bytes = match &node.item {
-        Item::Text(text) if text.len() == 64 && text.is_ascii() => {
-            let pairs = (0..32).map(|n| u8::from_str_radix(&text[2 * n..2 * n + 2], 16).ok());
-            // A sign would be read as part of a number.
-            pairs.collect::<Option<Vec<u8>>>().filter(|_| text.bytes().all(|byte| byte.is_ascii_hexdigit()))
-        }
+        Item::Text(text) => hex(text),
         _ => None,
     };
-    let bytes = bytes.and_then(|bytes| bytes.try_into().ok());
     if bytes.is_none() {
         // What stands there may be the token: it is not shown.
         let remedy = "`printf %s TOKEN | sha256sum` prints them";
         reader.fault(node.at, &format!("`sha256`: expected the 64 hex digits of the token's digest; {remedy}"));
     }
     bytes
+}
+
+/// 32 bytes in hex digits; a sign would be read as part of a number.
+fn hex(text: &str) -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
+    }
+    for (at, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(text.get(2 * at..2 * at + 2)?, 16).ok()?;
+    }
+    Some(bytes)
 }
 
 fn moment(reader: &Reader<'_>, node: &Node) -> Option<u64> {

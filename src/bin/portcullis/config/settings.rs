@@ -18,8 +18,9 @@ enum Takes {
 
 /// Reads one of the two tables into `draft`, to check it, and into `given`.
 pub(super) fn read(reader: &Reader<'_>, header: &str, table: &Table, draft: &mut Options, given: &mut Vec<Given>) {
+    let all = known(header);
     for Entry { key, at, node } in &table.entries {
-        let Some((name, takes)) = known(header).find(|(name, _)| name.replace('-', "_") == *key) else {
+        let Some(&Known { name, takes, .. }) = all.iter().find(|known| known.key == *key) else {
             reader.fault(*at, &unknown(header, key));
             continue;
         };
@@ -56,30 +57,48 @@ pub(super) fn read(reader: &Reader<'_>, header: &str, table: &Table, draft: &mut
     }
 }
 
+/// An option as a table has it: its key, its name on the command line, and what it takes.
+struct Known {
+    key: String,
+    name: &'static str,
+    takes: Takes,
+}
+
 /// The options that a table holds.
-fn known(header: &str) -> Box<dyn Iterator<Item = (&'static str, Takes)>> {
-    match header {
-        "[limits]" => Box::new(BOUNDS.iter().map(|bound| (bound.name, Takes::One))),
-        // A file does not name another: what belongs to it is beside it.
-        _ => Box::new(OPTIONS.iter().filter(|opt| opt.name != "config").map(|opt| match (opt.value, opt.repeatable) {
-            ("", _) => (opt.name, Takes::Switch),
-            (_, true) => (opt.name, Takes::Many),
-            (_, false) => (opt.name, Takes::One),
-        })),
+fn known(header: &str) -> Vec<Known> {
+    let mut known = Vec::new();
+    let mut add = |name: &'static str, takes| known.push(Known { key: name.replace('-', "_"), name, takes });
+    if header == "[limits]" {
+        BOUNDS.iter().for_each(|bound| add(bound.name, Takes::One));
+        return known;
     }
+    for opt in OPTIONS {
+        match (opt.name, opt.value, opt.repeatable) {
+            // A file does not name another: what belongs to it is beside it.
+            ("config", ..) => {}
+            (name, "", _) => add(name, Takes::Switch),
+            (name, _, true) => add(name, Takes::Many),
+            (name, _, false) => add(name, Takes::One),
+        }
+    }
+    known
 }
 
 /// What to say of a key that is no option there.
 fn unknown(header: &str, key: &str) -> String {
     let spelled = key.replace('-', "_");
     for table in ["[server]", "[limits]"] {
-        if known(table).any(|(name, _)| name.replace('-', "_") == spelled) {
+        if known(table).iter().any(|known| known.key == spelled) {
             return match table == header {
                 true => format!("unknown key `{key}`: write `{spelled}`"),
                 false => format!("unknown key `{key}` in {header}: it belongs into {table}"),
             };
         }
     }
-    let names: Vec<_> = known(header).map(|(name, _)| name.replace('-', "_")).collect();
-    format!("unknown key `{key}` in {header}: it has {}", names.join(", "))
+    let mut why = format!("unknown key `{key}` in {header}: it has ");
+    for (n, known) in known(header).iter().enumerate() {
+        why.push_str(if n == 0 { "" } else { ", " });
+        why.push_str(&known.key);
+    }
+    why
 }

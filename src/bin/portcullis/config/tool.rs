@@ -8,6 +8,7 @@ use super::toml::{Entry, Item, Node, Table};
 use crate::declared::arg::{Arg, KINDS, Kind, LENGTH, LENGTH_MAX, anchored};
 use crate::declared::argv::{self, Argv, Parsed, Part, Word};
 use crate::declared::{Output, Spec};
+use crate::tools::short;
 use serde_json::{Number, Value};
 use std::time::Duration;
 
@@ -98,7 +99,11 @@ fn argv_of<'a>(reader: &Reader<'a>, node: &'a Node, args: &[Arg]) -> Argv {
     let mut argv = Argv::default();
     for (n, node) in nodes.iter().enumerate() {
         match &node.item {
-            Item::List(list) if n > 0 => argv.0.extend(group(reader, node.at, &list.nodes, args)),
+            Item::List(list) if n > 0 => {
+                if let Some(part) = group(reader, node.at, &list.nodes, args) {
+                    argv.0.push(part);
+                }
+            }
             _ => {
                 let Some(word) = word(reader, node, args) else { continue };
                 let Parsed::Word(word) = word else {
@@ -265,7 +270,7 @@ fn arg(mut reader: Reader<'_>, name: String) -> Arg {
 fn only(reader: &Reader<'_>, arg: &Arg, key: &str, node: &Node, kinds: &[Kind]) -> bool {
     let fits = kinds.contains(&arg.kind);
     if !fits {
-        let names: Vec<_> = KINDS.iter().filter(|(_, kind)| kinds.contains(kind)).map(|(name, _)| *name).collect();
+        let names: Vec<_> = kinds.iter().map(|kind| kind.name()).collect();
         reader.fault(node.at, &format!("`{key}` is for arguments of type {}: take it away", names.join(" or ")));
     }
     fits
@@ -334,7 +339,7 @@ fn values(reader: &mut Reader<'_>, arg: &mut Arg) {
         let before = reader.faults.count();
         for node in reader.list("enum", node) {
             if let Some(value) = fitting(reader, arg, "enum", node) {
-                if arg.allowed.contains(&value) {
+                if allows(arg, &value) {
                     reader.wrong("enum", node, "expected each value once");
                 }
                 arg.allowed.push(value);
@@ -349,7 +354,7 @@ fn values(reader: &mut Reader<'_>, arg: &mut Arg) {
     if let Some(node) = default
         && let Some(value) = fitting(reader, arg, "default", node)
     {
-        match arg.allowed.is_empty() || arg.allowed.contains(&value) {
+        match arg.allowed.is_empty() || allows(arg, &value) {
             true => arg.default = Some(value),
             false => reader.wrong("default", node, "expected one of the values of `enum`"),
         }
@@ -367,11 +372,15 @@ fn values(reader: &mut Reader<'_>, arg: &mut Arg) {
     };
 }
 
+/// Whether a value is one of those that `enum` names.
+fn allows(arg: &Arg, value: &Value) -> bool {
+    arg.allowed.iter().any(|allowed| allowed == value)
+}
+
 /// A value that the argument may have.
 fn fitting(reader: &Reader<'_>, arg: &Arg, key: &str, node: &Node) -> Option<Value> {
     let Some(value) = value(arg.kind, &node.item) else {
-        let name = KINDS.iter().find(|(_, kind)| *kind == arg.kind).map_or("", |(name, _)| name);
-        reader.wrong(key, node, &format!("expected the argument's type, {name}"));
+        reader.wrong(key, node, &format!("expected the argument's type, {}", arg.kind.name()));
         return None;
     };
     let number = value.as_f64();
@@ -413,7 +422,7 @@ fn value(kind: Kind, item: &Item) -> Option<Value> {
 pub(super) fn header(table: &Table) -> String {
     let name = table.entries.iter().find(|entry| entry.key == "name").map(|entry| &entry.node.item);
     match name {
-        Some(Item::Text(name)) => format!("the tool `{}`", name.chars().take(64).collect::<String>()),
+        Some(Item::Text(name)) => format!("the tool `{}`", short(name)),
         _ => String::from("[[tool]]"),
     }
 }

@@ -4,6 +4,7 @@
 //! no schema can say: a value never holds NUL or control characters, never begins with `-` where nobody allowed it
 //! (a command would take it for an option), and fits into one argument of the kernel's.
 
+use crate::tools::{self, put, refusal};
 use serde_json::{Map, Number, Value};
 
 /// What a value is.
@@ -19,6 +20,12 @@ pub(crate) enum Kind {
 /// Its names in the file and in the schema.
 pub(crate) const KINDS: [(&str, Kind); 4] =
     [("string", Kind::String), ("integer", Kind::Integer), ("number", Kind::Number), ("boolean", Kind::Boolean)];
+
+impl Kind {
+    pub(crate) fn name(self) -> &'static str {
+        KINDS.iter().find(|(_, kind)| *kind == self).map_or("", |(name, _)| name)
+    }
+}
 
 /// Characters of a string for which nothing was said.
 pub(crate) const LENGTH: usize = 4096;
@@ -63,9 +70,8 @@ impl Arg {
     /// Its JSON Schema.
     pub(crate) fn schema(&self) -> Value {
         let mut schema = Map::new();
-        let mut put = |key: &str, value: Value| drop(schema.insert(key.to_owned(), value));
-        let name = KINDS.iter().find(|(_, kind)| *kind == self.kind).map_or("", |(name, _)| name);
-        put("type", name.into());
+        let mut put = |key: &str, value: Value| tools::put(&mut schema, key, value);
+        put("type", self.kind.name().into());
         if let Some(description) = &self.description {
             put("description", description.as_str().into());
         }
@@ -101,11 +107,7 @@ impl Arg {
             Value::String(text) => text.clone(),
             other => other.to_string(),
         };
-        let refuse = |why: &str| {
-            // What was sent is shown short and escaped: it goes to a model and into a log.
-            let shown: String = text.chars().take(64).collect();
-            Err(format!("`{}`: got {shown:?}, {why}", self.name))
-        };
+        let refuse = |why: &str| Err(refusal(&self.name, &text, why));
         if text.starts_with('-') && !self.allow_dash {
             return refuse("expected a value that does not begin with -, because the command would read an option");
         }
@@ -136,19 +138,19 @@ pub(crate) fn anchored(pattern: &str) -> String {
 pub(crate) fn schema(args: &[Arg]) -> Value {
     let (mut properties, mut required) = (Map::new(), Vec::new());
     for arg in args {
-        properties.insert(arg.name.clone(), arg.schema());
+        put(&mut properties, &arg.name, arg.schema());
         if arg.required {
             required.push(Value::from(arg.name.as_str()));
         }
     }
     let mut schema = Map::new();
-    schema.insert("type".into(), "object".into());
-    schema.insert("additionalProperties".into(), false.into());
+    put(&mut schema, "type", "object".into());
+    put(&mut schema, "additionalProperties", false.into());
     if !args.is_empty() {
-        schema.insert("properties".into(), properties.into());
+        put(&mut schema, "properties", properties.into());
     }
     if !required.is_empty() {
-        schema.insert("required".into(), required.into());
+        put(&mut schema, "required", required.into());
     }
     schema.into()
 }

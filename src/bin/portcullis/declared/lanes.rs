@@ -4,6 +4,7 @@
 //! one. In this order nobody who waits holds what the one he waits for still needs. Who waits is counted and
 //! bounded, in number and in time; a call that is dropped gives back what it took.
 
+use crate::bounds::shown_seconds;
 use async_channel::{Receiver, Sender};
 use smol::future;
 use std::cell::{Cell, RefCell};
@@ -118,7 +119,7 @@ pub(crate) async fn enter(
         false => Err(format!(
             "{} was busy for {} s, and longer is not waited (`queue_wait`); try again later",
             busy.name,
-            wait.as_secs_f64()
+            shown_seconds(wait)
         )),
     }
 }

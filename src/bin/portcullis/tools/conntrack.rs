@@ -4,10 +4,12 @@
 //! not shown. Filters are applied here, not by `conntrack`, so that nothing of a client's reaches a command.
 //! `/proc/net/nf_conntrack` is not read: CAP_NET_ADMIN is not enough for it, and many kernels have none.
 
-use super::LOOK_WAIT;
-use super::shape::{Answer, Arguments, Call, Rows, Shape, object};
-use crate::process::Run;
-use portcullis::{CallError, CallResult};
+use super::kernel;
+use super::shape::{
+    Arguments, Call, Command, How, Reading, Remedies, Rows, Shape, Told, failure, object, put, remedied, words,
+};
+use crate::bounds::digits;
+use crate::process::Finished;
 use serde_json::{Map, Value};
 use std::net::IpAddr;
 
@@ -26,7 +28,7 @@ pub(super) static CONNTRACK_SUMMARY: Shape = Shape {
     input: r#""properties":{}"#,
     output: "",
     open_world: false,
-    call: |call| answer(call, summary),
+    how: How::Command(|_| Ok(command(Box::<Summary>::default()))),
 };
 
 pub(super) static CONNTRACK_LIST: Shape = Shape {
@@ -41,51 +43,48 @@ pub(super) static CONNTRACK_LIST: Shape = Shape {
         "limit":{"type":"integer","minimum":1,"maximum":1000,"default":100}}"#,
     output: "",
     open_world: false,
-    call: |call| answer(call, list),
+    how: How::Command(|call| Ok(command(Box::new(list(&call.args)?)))),
 };
 
-/// What is made of the lines of `conntrack -L`.
-type Reader = fn(&Arguments) -> Result<Box<dyn Reading>, String>;
-
-trait Reading {
-    fn line(&mut self, entry: &Entry<'_>);
-    fn end(self: Box<Self>) -> Map<String, Value>;
+/// What is made of the entries that `conntrack -L` prints.
+trait Entries {
+    fn add(&mut self, entry: &Entry<'_>);
+    fn answer(self: Box<Self>) -> Map<String, Value>;
 }
 
-fn answer(call: Call, reader: Reader) -> Answer {
-    Box::pin(async move {
-        let mut reading = reader(&call.args).map_err(CallError::new)?;
-        let run = Run {
-            program: "conntrack",
-            args: &["-L", "-o", "extended,id"],
-            wait: LOOK_WAIT,
-            stdout_bytes_max: LINE_BYTES_MAX,
-            streams: true,
-            ..Run::default()
-        };
-        let mut line = |line: &str| {
-            if let Some(entry) = Entry::read(line) {
-                reading.line(&entry);
-            }
-        };
-        let finished = run.finish(&mut line).await.map_err(|error| fault(&error.to_string()))?;
-        if !finished.status.success() {
-            return Err(fault(&format!("`conntrack` said: {}", finished.stderr.trim())));
+fn command(entries: Box<dyn Entries>) -> Command {
+    let words = words(&["-L", "-o", "extended,id"]);
+    let command = Command::new("conntrack", words, Box::new(Table(entries)));
+    Command { stdout_bytes_max: LINE_BYTES_MAX, streams: true, with_remedy, ..command }
+}
+
+struct Table(Box<dyn Entries>);
+
+impl Reading for Table {
+    fn line(&mut self, _: &Call, line: &str) {
+        if let Some(entry) = Entry::read(line) {
+            self.0.add(&entry);
         }
-        Ok(CallResult::structured(Value::Object(reading.end())))
-    })
+    }
+
+    fn end(self: Box<Self>, _: &Call, finished: &Finished) -> Told {
+        if !finished.status.success() {
+            return Err(with_remedy(&failure("conntrack", finished)));
+        }
+        Ok(self.0.answer())
+    }
 }
 
 /// A fault, with what helps where the command or the right to ask the kernel is missing.
-fn fault(what: &str) -> CallError {
-    let remedy = if what.contains("was not found") {
-        "\nInstall conntrack (Debian: conntrack; OpenWrt: conntrack)."
-    } else if what.contains("CAP_NET_ADMIN") || what.contains("not permitted") {
-        "\nGive the right to the server's unit with `AmbientCapabilities=CAP_NET_ADMIN`, or run the server as root."
-    } else {
-        ""
-    };
-    CallError::new(format!("{what}{remedy}"))
+fn with_remedy(fault: &str) -> String {
+    const REMEDIES: &Remedies = &[
+        (&["was not found"], "Install conntrack (Debian: conntrack; OpenWrt: conntrack)."),
+        (
+            &["CAP_NET_ADMIN", "not permitted"],
+            "Give the right to the server's unit with `AmbientCapabilities=CAP_NET_ADMIN`, or run the server as root.",
+        ),
+    ];
+    remedied(fault, REMEDIES)
 }
 
 /// One line, taken apart.
@@ -150,12 +149,14 @@ impl<'a> Entry<'a> {
     }
 
     fn row(&self) -> Value {
-        let mut row = object(&[("protocol", self.protocol), ("state", self.state()), ("flags", &self.flags.join(" "))]);
-        row.insert("seconds_left".into(), self.seconds.parse::<u32>().unwrap_or_default().into());
+        let flags = self.flags.join(" ");
+        let mut fields = vec![("protocol", self.protocol), ("state", self.state()), ("flags", &*flags)];
+        fields.extend_from_slice(&self.ways[2]);
+        let mut row = object(&fields);
+        put(&mut row, "seconds_left", digits(self.seconds).unwrap_or_default().into());
         for (name, way) in [("original", 0), ("reply", 1)] {
-            row.insert(name.into(), Value::Object(object(&self.ways[way])));
+            put(&mut row, name, Value::Object(object(&self.ways[way])));
         }
-        row.extend(object(&self.ways[2]));
         Value::Object(row)
     }
 }
@@ -174,25 +175,18 @@ struct Listed {
     port: Option<String>,
 }
 
-fn list(args: &Arguments) -> Result<Box<dyn Reading>, String> {
-    let address = |name: &str| match args.text(name) {
-        Some(text) => {
-            let shown: String = text.chars().take(64).collect();
-            text.parse().map(Some).map_err(|_| format!("`{name}`: got {shown:?}, expected an IP address"))
-        }
-        None => Ok(None),
-    };
-    Ok(Box::new(Listed {
+fn list(args: &Arguments) -> Result<Listed, String> {
+    Ok(Listed {
         rows: args.rows(),
         protocol: args.text("protocol").map(str::to_ascii_lowercase),
         state: args.text("state").map(str::to_ascii_uppercase),
-        addresses: [address("source")?, address("destination")?],
+        addresses: [args.address("source")?, args.address("destination")?],
         port: args.number("port").map(|port| port.to_string()),
-    }))
+    })
 }
 
-impl Reading for Listed {
-    fn line(&mut self, entry: &Entry<'_>) {
+impl Entries for Listed {
+    fn add(&mut self, entry: &Entry<'_>) {
         let is = |name: &str, wanted: &Option<String>| wanted.as_deref().is_none_or(|port| entry.get(name) == port);
         let from = |name: &str, wanted: Option<IpAddr>| wanted.is_none_or(|to| entry.get(name).parse() == Ok(to));
         let in_state = |state: &String| entry.state() == state || entry.flags.contains(&state.as_str());
@@ -206,7 +200,7 @@ impl Reading for Listed {
         }
     }
 
-    fn end(self: Box<Self>) -> Map<String, Value> {
+    fn answer(self: Box<Self>) -> Map<String, Value> {
         self.rows.answer("connections")
     }
 }
@@ -236,7 +230,7 @@ impl Counts {
             let most = self.counts.iter().max_by_key(|(_, count)| count.as_u64());
             let Some(text) = most.map(|(text, _)| text.clone()) else { break };
             let mut row = object(&[("address", &text)]);
-            row.insert("connections".into(), self.counts.remove(&text).unwrap_or_default());
+            put(&mut row, "connections", self.counts.remove(&text).unwrap_or_default());
             top.push(Value::Object(row));
         }
         Value::Array(top)
@@ -251,31 +245,27 @@ struct Summary {
     destinations: Counts,
 }
 
-fn summary(_: &Arguments) -> Result<Box<dyn Reading>, String> {
-    Ok(Box::<Summary>::default())
-}
-
-impl Reading for Summary {
-    fn line(&mut self, entry: &Entry<'_>) {
+impl Entries for Summary {
+    fn add(&mut self, entry: &Entry<'_>) {
         self.count += 1;
         self.protocols.add(&[entry.protocol, " ", entry.state()].concat());
         self.sources.add(entry.get("src"));
         self.destinations.add(entry.get("dst"));
     }
 
-    fn end(self: Box<Self>) -> Map<String, Value> {
+    fn answer(self: Box<Self>) -> Map<String, Value> {
         let mut told = Map::new();
-        told.insert("count".into(), self.count.into());
-        let most = std::fs::read_to_string(COUNT_MAX).ok().and_then(|text| text.trim().parse::<u32>().ok());
-        told.insert("max".into(), most.map_or(Value::Null, Value::from));
-        told.insert("protocols".into(), Value::Object(self.protocols.counts));
+        put(&mut told, "count", self.count.into());
+        let most = kernel(COUNT_MAX).and_then(|text| digits(text.trim_ascii()));
+        put(&mut told, "max", most.map_or(Value::Null, Value::from));
+        put(&mut told, "protocols", Value::Object(self.protocols.counts));
         let beyond = self.sources.beyond.max(self.destinations.beyond);
         if beyond > 0 {
             // Whoever comes first is counted; the top may lack one that came late.
-            told.insert("not_counted_by_address".into(), beyond.into());
+            put(&mut told, "not_counted_by_address", beyond.into());
         }
-        told.insert("sources".into(), self.sources.top());
-        told.insert("destinations".into(), self.destinations.top());
+        put(&mut told, "sources", self.sources.top());
+        put(&mut told, "destinations", self.destinations.top());
         told
     }
 }
@@ -292,15 +282,18 @@ mod tests {
         "conntrack v1.4.7 (conntrack-tools): 3 flow entries have been shown.",
     ];
 
-    fn told(reader: Reader, args: Value) -> Value {
-        let mut reading = reader(&Arguments(args)).unwrap();
-        LINES.iter().filter_map(|line| Entry::read(line)).for_each(|entry| reading.line(&entry));
-        Value::Object(reading.end())
+    fn told(mut entries: Box<dyn Entries>) -> Value {
+        LINES.iter().filter_map(|line| Entry::read(line)).for_each(|entry| entries.add(&entry));
+        Value::Object(entries.answer())
+    }
+
+    fn listed(args: Value) -> Value {
+        told(Box::new(list(&Arguments(args)).unwrap()))
     }
 
     #[test]
     fn a_line_becomes_a_row_with_both_directions() {
-        let rows = told(list, json!({}));
+        let rows = listed(json!({}));
         assert_eq!((&rows["total"], &rows["shown"]), (&json!(3), &json!(3)));
         let expected = json!({
             "protocol": "tcp", "state": "ESTABLISHED", "flags": "ASSURED", "seconds_left": 431_999,
@@ -328,17 +321,17 @@ mod tests {
             (json!({"state": "established"}), "1"),
         ];
         for (args, id) in cases {
-            let rows = told(list, args.clone());
+            let rows = listed(args.clone());
             assert_eq!((&rows["total"], &rows["connections"][0]["id"]), (&json!(1), &json!(id)), "{args}");
         }
-        assert_eq!(told(list, json!({"port": 44}))["total"], 0);
+        assert_eq!(listed(json!({"port": 44}))["total"], 0);
         let why = list(&Arguments(json!({"source": "-f"}))).err().unwrap();
         assert!(why.contains("`source`: got \"-f\""), "{why}");
     }
 
     #[test]
     fn a_summary_counts_and_shows_the_most_first() {
-        let summary = told(summary, json!({}));
+        let summary = told(Box::<Summary>::default());
         assert_eq!(summary["count"], 3);
         assert_eq!(summary["protocols"], json!({"tcp ESTABLISHED": 1, "udp UNREPLIED": 1, "icmpv6 REPLIED": 1}));
         assert_eq!(summary["sources"][0], json!({"address": "192.0.2.2", "connections": 2}));

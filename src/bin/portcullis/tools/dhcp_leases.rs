@@ -5,11 +5,12 @@
 //! released or has run out is not told. Left out: systemd-networkd's server, which shows its leases on D-Bus only, and
 //! ISC's leases of IPv6.
 
-use super::shape::{Arguments, Shape, object};
-use portcullis::{CallError, CallResult};
+use super::shape::{Arguments, How, Shape, Told, object, put};
+use crate::bounds::digits;
+use crate::serve::contents;
 use serde_json::{Map, Value};
 use std::fs::File;
-use std::io::{ErrorKind, Read};
+use std::io::ErrorKind;
 use std::time::SystemTime;
 
 pub(super) static DHCP_LEASES: Shape = Shape {
@@ -18,12 +19,7 @@ pub(super) static DHCP_LEASES: Shape = Shape {
     input: r#""properties":{"limit":{"type":"integer","minimum":1,"maximum":1000,"default":100}}"#,
     output: "",
     open_world: false,
-    call: |call| {
-        Box::pin(async move {
-            let answer = look(&call.args, &FILES, now()).map_err(CallError::new)?;
-            Ok(CallResult::structured(Value::Object(answer)))
-        })
-    },
+    how: How::Now(|call| look(&call.args, &FILES, now())),
 };
 
 /// The places that Debian, Fedora, OpenWrt and Pi-hole have chosen.
@@ -97,7 +93,7 @@ fn now() -> u64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_secs())
 }
 
-fn look(args: &Arguments, files: &[(&str, Format)], now: u64) -> Result<Map<String, Value>, String> {
+fn look(args: &Arguments, files: &[(&str, Format)], now: u64) -> Told {
     let (mut rows, mut read, mut faults) = (args.rows(), Vec::new(), Vec::new());
     for (path, format) in files {
         match texts(path, *format) {
@@ -119,9 +115,9 @@ fn look(args: &Arguments, files: &[(&str, Format)], now: u64) -> Result<Map<Stri
         });
     }
     let mut answer = rows.answer("leases");
-    answer.insert("files".into(), Value::Array(read));
+    put(&mut answer, "files", Value::Array(read));
     if !faults.is_empty() {
-        answer.insert("unread".into(), faults.into_iter().map(Value::from).collect());
+        put(&mut answer, "unread", faults.into());
     }
     Ok(answer)
 }
@@ -152,8 +148,7 @@ fn text(path: &str) -> Result<Option<String>, String> {
     if !file.metadata().is_ok_and(|file| file.is_file()) {
         return Err(format!("{path}: expected a file"));
     }
-    let mut bytes = Vec::new();
-    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|error| format!("{path}: {error}"))?;
+    let bytes = contents(file, FILE_BYTES_MAX).map_err(|error| format!("{path}: {error}"))?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
         return Err(format!("{path}: longer than {FILE_BYTES_MAX} bytes"));
     }
@@ -180,8 +175,8 @@ fn row(lease: &Lease<'_>, path: &str, now: u64) -> Value {
         ("file", path),
     ]);
     if let Some(expires) = lease.expires {
-        row.insert("expires".into(), expires.into());
-        row.insert("seconds_left".into(), expires.saturating_sub(now).into());
+        put(&mut row, "expires", expires.into());
+        put(&mut row, "seconds_left", expires.saturating_sub(now).into());
     }
     Value::Object(row)
 }
@@ -201,7 +196,7 @@ fn leases(format: Format, text: &str) -> Vec<Lease<'_>> {
 /// `1795457287 7a:31:ed:e4:29:e3 192.0.2.114 laptop 01:7a:31:ed:e4:29:e3`; 0 is for ever, `*` is not known.
 fn dnsmasq(line: &str) -> Option<Lease<'_>> {
     let mut words = line.split(' ').map(|word| if word == "*" { "" } else { word });
-    let expires = words.next()?.parse().ok()?;
+    let expires = digits(words.next()?)?;
     // `duid 00:01:…` is the server's own name, and no number stands before it.
     let (mac, address, hostname, client_id) = (words.next()?, words.next()?, words.next()?, words.next()?);
     // The leases of IPv6 have the association's number where the others have the MAC.
@@ -231,7 +226,7 @@ fn odhcpd<'a>(leases: &mut Leases<'a>, line: &'a str) {
 fn isc<'a>(leases: &mut Leases<'a>, text: &'a str) {
     let (mut lease, mut is_active) = (Lease::default(), false);
     for whole in text.lines() {
-        let line = whole.trim().trim_end_matches(';');
+        let line = whole.trim_ascii().trim_end_matches(';');
         if let Some(address) = line.strip_prefix("lease ").and_then(|rest| rest.strip_suffix(" {")) {
             (lease, is_active) = (Lease { address, ..Lease::default() }, false);
         } else if line == "binding state active" {
@@ -253,10 +248,10 @@ fn isc<'a>(leases: &mut Leases<'a>, text: &'a str) {
 /// `4 2023/11/30 12:00:00` in UTC (a weekday first), or `epoch 1701345600; # …`.
 fn date(text: &str) -> Option<u64> {
     if let Some(rest) = text.strip_prefix("epoch ") {
-        return rest.split(';').next()?.parse().ok();
+        return digits(rest.split(';').next()?);
     }
-    let mut numbers = text.split([' ', '/', ':']).skip(1).map(|number| number.parse::<u32>().ok());
-    let mut next = || numbers.next()?.map(u64::from);
+    let mut numbers = text.split([' ', '/', ':']).skip(1);
+    let mut next = || digits(numbers.next()?).filter(|number| *number < 1 << 32);
     let (year, month, day) = (next()?, next()?, next()?);
     let seconds = next()? * 3600 + next()? * 60 + next()?;
     if !(1970..10_000).contains(&year) || !(1..=12).contains(&month) {
@@ -270,18 +265,17 @@ fn date(text: &str) -> Option<u64> {
 
 /// A table with a heading (Kea's administrator manual, "memfile"); which columns there are depends on the version.
 fn kea<'a>(leases: &mut Leases<'a>, text: &'a str) {
-    let mut heading: Vec<&str> = Vec::new();
+    let mut heading = "";
     for line in text.lines() {
-        let fields: Vec<&str> = line.split(',').collect();
-        if fields.first() == Some(&"address") {
-            heading = fields;
+        if line.starts_with("address,") {
+            heading = line;
             continue;
         }
         let field = |name: &str| {
-            let column = heading.iter().position(|column| *column == name);
-            column.and_then(|column| fields.get(column).copied()).unwrap_or_default()
+            let mut columns = heading.split(',').zip(line.split(','));
+            columns.find(|(column, _)| *column == name).map_or("", |(_, field)| field)
         };
-        let Ok(expires) = field("expire").parse::<u64>() else { continue };
+        let Some(expires) = digits(field("expire")) else { continue };
         // A lease for ever has the largest lifetime there is, one that was released has 0.
         let lifetime = field("valid_lifetime");
         let lease = Lease {

@@ -5,7 +5,7 @@
 //! are written as in a zone file, which is how `dig` prints them. Left out: EDNS (so a long answer comes by TCP),
 //! the sections for authority and additions, and whether DNSSEC signed it.
 
-use super::shape::object;
+use super::shape::{object, put};
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -186,7 +186,7 @@ impl<'a> Reader<'a> {
         let known = TYPES.iter().find(|(_, number)| *number == kind);
         let kind = known.map_or_else(|| format!("TYPE{kind}"), |(name, _)| (*name).to_owned());
         let mut row = object(&[("name", &name), ("type", &kind), ("data", &data)]);
-        row.insert("ttl".into(), ttl.into());
+        put(&mut row, "ttl", ttl.into());
         Some((Value::Object(row), name.len() + data.len()))
     }
 

@@ -4,15 +4,15 @@
 //! is not looked at any further. An answer that is too long for UDP is asked for again by TCP. A name is asked for
 //! as it stands: no search domains, no `/etc/hosts`, no cache. "There is no such name" is an answer, not a fault.
 
-use super::checked;
 use super::dns::{self, Question, Reply};
-use super::shape::{Arguments, Shape, object};
-use portcullis::{CallError, CallResult};
+use super::shape::{self, Arguments, How, Shape, object, put};
+use super::{checked, refusal};
+use crate::serve::contents;
 use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use smol::{Async, future};
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
@@ -26,12 +26,7 @@ pub(super) static DNS_LOOKUP: Shape = Shape {
         "server":{"type":"string","description":"IP or IP:port."}}"#,
     output: "",
     open_world: true,
-    call: |call| {
-        Box::pin(async move {
-            let answer = look(&call.args).await.map_err(CallError::new)?;
-            Ok(CallResult::structured(Value::Object(answer)))
-        })
-    },
+    how: How::Steps(|call| Box::pin(look(&call.args))),
 };
 
 const RESOLV_CONF: &str = "/etc/resolv.conf";
@@ -50,16 +45,10 @@ const FOREIGN_MAX: usize = 100;
 
 const PORT: u16 = 53;
 
-async fn look(args: &Arguments) -> Result<Map<String, Value>, String> {
+async fn look(args: &Arguments) -> shape::Told {
     let (id, _, _, _) = uuid::Uuid::new_v4().as_fields();
     let question = question(args, id as u16)?;
-    let servers = match args.text("server") {
-        Some(server) => vec![self::server(server).ok_or_else(|| {
-            let shown: String = server.chars().take(64).collect();
-            format!("`server`: got {shown:?}, expected an IP address, perhaps with a port")
-        })?],
-        None => servers()?,
-    };
+    let servers = servers(args.text("server"))?;
     let (mut refused, mut faults) = (None, String::new());
     for server in servers.iter().cycle().take(servers.len() * ROUNDS) {
         let late = async {
@@ -67,21 +56,21 @@ async fn look(args: &Arguments) -> Result<Map<String, Value>, String> {
             Err(ErrorKind::TimedOut.into())
         };
         match future::or(ask(*server, &question), late).await {
-            // One that will not or cannot: perhaps another does.
             Ok((transport, status, answers)) => {
                 let is_last_word = !matches!(&*status, "SERVFAIL" | "REFUSED" | "NOTIMP");
                 let text = server.to_string();
                 let mut answer = object(&[("server", &text), ("transport", transport), ("status", &status)]);
-                answer.insert("answers".into(), Value::Array(answers));
-                if is_last_word {
-                    return Ok(answer);
-                }
+                put(&mut answer, "answers", Value::Array(answers));
                 refused = Some(answer);
+                // One that will not or cannot: perhaps another does.
+                if is_last_word {
+                    break;
+                }
             }
             Err(error) => faults = format!("{faults}{server}: {error}\n"),
         }
     }
-    refused.ok_or_else(|| format!("no name server answered\n{}", faults.trim_end()))
+    refused.ok_or_else(|| format!("no name server answered\n{}", faults.trim_ascii_end()))
 }
 
 /// What is asked for, from the arguments.
@@ -121,13 +110,17 @@ fn server(text: &str) -> Option<SocketAddr> {
     usual().or_else(|| text.parse().ok())
 }
 
-/// The servers that this machine uses.
-fn servers() -> Result<Vec<SocketAddr>, String> {
-    let mut text = String::new();
-    std::fs::File::open(RESOLV_CONF)
-        .and_then(|file| file.take(16 * 1024).read_to_string(&mut text))
+/// The server that was named, or those that this machine uses.
+fn servers(named: Option<&str>) -> Result<Vec<SocketAddr>, String> {
+    if let Some(named) = named {
+        let server = server(named);
+        let why = || refusal("server", named, "expected an IP address, perhaps with a port");
+        return server.map(|server| vec![server]).ok_or_else(why);
+    }
+    let bytes = std::fs::File::open(RESOLV_CONF)
+        .and_then(|file| contents(file, 16 * 1024))
         .map_err(|error| format!("{RESOLV_CONF}: {error}; give a `server`"))?;
-    let servers = nameservers(&text);
+    let servers = nameservers(&String::from_utf8_lossy(&bytes));
     match servers.is_empty() {
         true => Err(format!("{RESOLV_CONF} names no server by an IP address; give a `server`")),
         false => Ok(servers),
@@ -146,10 +139,10 @@ fn nameservers(text: &str) -> Vec<SocketAddr> {
     servers
 }
 
-type Told = (&'static str, String, Vec<Value>);
+type Heard = (&'static str, String, Vec<Value>);
 
 /// Asks one server, by UDP, and by TCP if the answer is too long for it. Whoever calls has the clock.
-async fn ask(server: SocketAddr, question: &Question) -> io::Result<Told> {
+async fn ask(server: SocketAddr, question: &Question) -> io::Result<Heard> {
     let mut is_stream = false;
     loop {
         let (kind, transport) = if is_stream { (SocketType::STREAM, "tcp") } else { (SocketType::DGRAM, "udp") };
@@ -207,8 +200,8 @@ async fn answer(socket: &Async<OwnedFd>, question: &Question, is_stream: bool) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
-    use std::io::Write;
+    use serde_json::{Map, json};
+    use std::io::{Read, Write};
     use std::net::{TcpListener, UdpSocket};
 
     #[test]

@@ -5,10 +5,9 @@
 //! `nft` joins its arguments and reads them as one text of its own language, where `;` begins the next
 //! command: a table named `x; flush ruleset` would flush the rules. So names are checked letter by letter.
 
-use super::shape::{Call, Shape};
-use super::{LOOK_WAIT, checked};
-use crate::process::{Finished, Run};
-use portcullis::{CallError, CallResult};
+use super::shape::{self, Call, Command, How, Reading, Remedies, Shape, Told, failure, put, remedied};
+use super::{checked, refusal};
+use crate::process::Finished;
 use serde_json::{Map, Value};
 
 const FAMILIES: [&str; 6] = ["inet", "ip", "ip6", "arp", "bridge", "netdev"];
@@ -29,7 +28,7 @@ pub(super) static FIREWALL_RULESET: Shape = Shape {
     input: INPUT,
     output: OUTPUT,
     open_world: false,
-    call: |call| Box::pin(async move { list(&call).await.map(CallResult::structured).map_err(CallError::new) }),
+    how: How::Command(list),
 };
 
 const INPUT: &str = r#""properties":{
@@ -40,28 +39,41 @@ const INPUT: &str = r#""properties":{
 /// What is read of the rules where not all is shown: some 10,000 of them. It is held twice for a moment.
 const RULES_BYTES_MAX: usize = 4 << 20;
 
-async fn list(call: &Call) -> Result<Value, String> {
+fn list(call: &Call) -> Result<Command, String> {
     let (family, table) = (call.args.text("family"), call.args.text("table"));
     let bytes_max = if table.is_some() { RULES_BYTES_MAX } else { call.answer_bytes_max };
-    let mut told = Map::new();
-    told.insert("nftables".into(), Value::Array(ask(family, table, bytes_max).await?));
-    Ok(Value::Object(told))
+    let tell = |_: &Call, rules: Vec<Value>| {
+        let mut told = Map::new();
+        put(&mut told, "nftables", Value::Array(rules));
+        told
+    };
+    Ok(Command { stdout_bytes_max: bytes_max, ..ruleset(family, table, tell)? })
 }
 
-/// The rules as `nft` tells them, sets without their elements.
-pub(super) async fn ruleset(family: Option<&str>, table: Option<&str>) -> Result<Vec<Value>, String> {
-    ask(family, table, RULES_BYTES_MAX).await
+/// What is told of the rules as `nft` tells them, sets without their elements.
+pub(super) fn ruleset(family: Option<&str>, table: Option<&str>, tell: Tell) -> Result<Command, String> {
+    let (words, table) = (words(family, table)?, table.map(str::to_owned));
+    let command = Command::new("nft", shape::words(&words), Box::new(Ruleset { table, tell }));
+    Ok(Command { stdout_bytes_max: RULES_BYTES_MAX, with_remedy, ..command })
 }
 
-async fn ask(family: Option<&str>, table: Option<&str>, stdout_bytes_max: usize) -> Result<Vec<Value>, String> {
-    let words = words(family, table)?;
-    let run = Run { program: "nft", args: &words, wait: LOOK_WAIT, stdout_bytes_max, ..Run::default() };
-    let finished = run.finish(&mut |_| ()).await.map_err(|error| with_remedy(&error.to_string()))?;
-    let mut rules = read(&finished)?;
-    if let Some(table) = table {
-        only(&mut rules, table)?;
+/// Makes an answer of rules.
+type Tell = fn(&Call, Vec<Value>) -> Map<String, Value>;
+
+struct Ruleset {
+    /// The only one of which something is told.
+    table: Option<String>,
+    tell: Tell,
+}
+
+impl Reading for Ruleset {
+    fn end(self: Box<Self>, call: &Call, finished: &Finished) -> Told {
+        let mut rules = read(finished)?;
+        if let Some(table) = &self.table {
+            only(&mut rules, table)?;
+        }
+        Ok((self.tell)(call, rules))
     }
-    Ok(rules)
 }
 
 /// Leaves what belongs to a table.
@@ -84,8 +96,7 @@ fn only(rules: &mut Vec<Value>, table: &str) -> Result<(), String> {
 fn words<'a>(family: Option<&'a str>, table: Option<&str>) -> Result<Vec<&'a str>, String> {
     let family = match family {
         Some(family) if !FAMILIES.contains(&family) => {
-            let shown: String = family.chars().take(64).collect();
-            return Err(format!("`family`: got {shown:?}, expected one of {}", FAMILIES.join(", ")));
+            return Err(refusal("family", family, &format!("expected one of {}", FAMILIES.join(", "))));
         }
         family => family,
     };
@@ -103,7 +114,7 @@ fn words<'a>(family: Option<&'a str>, table: Option<&str>) -> Result<Vec<&'a str
 /// What `nft` told, or why it did not.
 fn read(finished: &Finished) -> Result<Vec<Value>, String> {
     if !finished.status.success() {
-        return Err(with_remedy(&format!("`nft` said: {}", finished.stderr.trim())));
+        return Err(with_remedy(&failure("nft", finished)));
     }
     match serde_json::from_str::<Value>(&finished.stdout) {
         Ok(mut ruleset) => match ruleset.get_mut("nftables").map(Value::take) {
@@ -116,21 +127,27 @@ fn read(finished: &Finished) -> Result<Vec<Value>, String> {
 
 /// Adds what helps where the command, its JSON, or the right to ask the kernel is missing.
 pub(super) fn with_remedy(fault: &str) -> String {
-    let remedy = if fault.contains("Operation not permitted") || fault.contains("must be root") {
-        "Reading the rules needs the right CAP_NET_ADMIN: give it to the server's unit with \
-         `AmbientCapabilities=CAP_NET_ADMIN`, or run the server as root."
-    } else if fault.contains("was not found") {
-        "Install nftables; this machine may also have no firewall."
-    } else if fault.contains("printed more than") {
-        "Ask for one table with `family` and `table`, or start the server with a larger `--result-bytes-max`."
-    } else if fault.contains("Memory allocation failure") {
-        "`nft` loads every set of the machine for this, and half of the free memory was too little for it."
-    } else if fault.contains("printed no JSON") || fault.contains("JSON support not compiled-in") {
-        "Install an nftables that was built with JSON (on OpenWrt: nftables-json)."
-    } else {
-        return fault.to_owned();
-    };
-    format!("{fault}\n{remedy}")
+    const REMEDIES: &Remedies = &[
+        (
+            &["Operation not permitted", "must be root"],
+            "Reading the rules needs the right CAP_NET_ADMIN: give it to the server's unit with \
+             `AmbientCapabilities=CAP_NET_ADMIN`, or run the server as root.",
+        ),
+        (&["was not found"], "Install nftables; this machine may also have no firewall."),
+        (
+            &["printed more than"],
+            "Ask for one table with `family` and `table`, or start the server with a larger `--result-bytes-max`.",
+        ),
+        (
+            &["Memory allocation failure"],
+            "`nft` loads every set of the machine for this, and half of the free memory was too little for it.",
+        ),
+        (
+            &["printed no JSON", "JSON support not compiled-in"],
+            "Install an nftables that was built with JSON (on OpenWrt: nftables-json).",
+        ),
+    ];
+    remedied(fault, REMEDIES)
 }
 
 #[cfg(test)]

@@ -5,10 +5,10 @@
 //! free, and where that is too little it ends, and says why. `get element` prints text even where JSON is asked for.
 
 use super::firewall_ruleset::{NAME_BYTES_MAX, NAME_EXTRA, ruleset, with_remedy};
-use super::shape::{Call, Shape, object};
-use super::{LOOK_WAIT, checked};
-use crate::process::Run;
-use portcullis::{CallError, CallResult};
+use super::shape::{Call, Command, How, Reading, Shape, Told, failure, put, run, words};
+use super::{checked, kernel};
+use crate::bounds::digits;
+use crate::process::Finished;
 use serde_json::{Map, Value};
 
 pub(super) static FIREWALL_COUNTERS: Shape = Shape {
@@ -20,12 +20,7 @@ pub(super) static FIREWALL_COUNTERS: Shape = Shape {
         "limit":{"type":"integer","minimum":1,"maximum":1000,"default":100}}"#,
     output: "",
     open_world: false,
-    call: |call| {
-        Box::pin(async move {
-            let rules = ruleset(call.args.text("family"), call.args.text("table")).await.map_err(CallError::new)?;
-            Ok(CallResult::structured(Value::Object(counters(&call, &rules))))
-        })
-    },
+    how: How::Command(|call| ruleset(call.args.text("family"), call.args.text("table"), counters)),
 };
 
 pub(super) static FIREWALL_SET_LOOKUP: Shape = Shape {
@@ -38,16 +33,12 @@ pub(super) static FIREWALL_SET_LOOKUP: Shape = Shape {
         "address":{"type":"string","description":"Or what else the set has; `A . B` of a concatenation."}}"#,
     output: "",
     open_world: false,
-    call: |call| {
-        Box::pin(async move {
-            let found = lookup(&call).await.map_err(CallError::new)?;
-            Ok(CallResult::structured(Value::Object(found)))
-        })
-    },
+    how: How::Steps(|call| Box::pin(lookup(call))),
 };
 
 /// The named counters, and the rules that count.
-fn counters(call: &Call, rules: &[Value]) -> Map<String, Value> {
+#[expect(clippy::needless_pass_by_value, reason = "others show them")]
+fn counters(call: &Call, rules: Vec<Value>) -> Map<String, Value> {
     let mut rows = call.args.rows();
     for (object, counts) in rules.iter().filter_map(counted) {
         rows.push(&mut || row(object, counts));
@@ -68,16 +59,21 @@ fn counted(object: &Value) -> Option<(&Value, &Value)> {
 
 fn row(object: &Value, counts: &Value) -> Value {
     let mut row = Map::new();
-    let names = ["family", "table", "name", "chain", "handle", "comment"].map(|name| (name, object));
-    for (name, from) in names.into_iter().chain(["packets", "bytes"].map(|name| (name, counts))) {
-        if let Some(value) = from.get(name) {
-            row.insert(name.into(), value.clone());
-        }
-    }
+    copy(&mut row, object, &["family", "table", "name", "chain", "handle", "comment"]);
+    copy(&mut row, counts, &["packets", "bytes"]);
     Value::Object(row)
 }
 
-async fn lookup(call: &Call) -> Result<Map<String, Value>, String> {
+/// Adds those of these fields that there are.
+fn copy(row: &mut Map<String, Value>, from: &Value, names: &[&str]) {
+    for name in names {
+        if let Some(value) = from.get(name) {
+            put(row, name, value.clone());
+        }
+    }
+}
+
+async fn lookup(call: &Call) -> Told {
     let [family, table, set, address] =
         ["family", "table", "set", "address"].map(|name| call.args.text(name).unwrap_or_default());
     checked("table", table, NAME_BYTES_MAX, NAME_EXTRA)?;
@@ -85,48 +81,59 @@ async fn lookup(call: &Call) -> Result<Map<String, Value>, String> {
     for part in address.split(" . ") {
         checked("address", part, 64, ".:/_-")?;
     }
-    let rules = ruleset(Some(family), Some(table)).await?;
-    let is_it = |set: &&Value| set.get("elem").is_none();
-    let named = rules.iter().filter_map(|object| object.get("set").or(object.get("map")));
-    let known = named.filter(is_it).find(|found| found["name"] == set);
-    let known = known.ok_or_else(|| format!("`set`: table {family} {table} has no set or map {set}"))?;
+    let known = run(call, ruleset(Some(family), Some(table), description)?).await?;
+    if known.is_empty() {
+        return Err(format!("`set`: table {family} {table} has no set or map {set}"));
+    }
+    let words = words(&["get", "element", family, table, set, "{", address, "}"]);
+    let command = Command::new("nft", words, Box::new(Found { known }));
+    run(call, Command { address_space: Some(memory()), with_remedy, ..command }).await
+}
 
-    let run = Run {
-        program: "nft",
-        args: &["get", "element", family, table, set, "{", address, "}"],
-        wait: LOOK_WAIT,
-        address_space: Some(memory()),
-        ..Run::default()
-    };
-    let finished = run.finish(&mut |_| ()).await.map_err(|error| with_remedy(&error.to_string()))?;
-    let is_absent = finished.stderr.contains("No such file or directory");
-    if !finished.status.success() && !is_absent {
-        return Err(with_remedy(&format!("`nft` said: {}", finished.stderr.trim())));
+/// The set that is asked for, as the rules describe it; nothing, if there is none.
+#[expect(clippy::needless_pass_by_value, reason = "others show them")]
+fn description(call: &Call, rules: Vec<Value>) -> Map<String, Value> {
+    let name = call.args.text("set").unwrap_or_default();
+    let mut sets = rules.iter().filter_map(|object| object.get("set").or(object.get("map")));
+    let mut known = Map::new();
+    if let Some(set) = sets.find(|set| set.get("elem").is_none() && set["name"] == name) {
+        copy(&mut known, set, &["name", "type", "map", "flags"]);
     }
-    let element = element(&finished.stdout);
-    let mut told = Map::new();
-    told.insert("found".into(), Value::from(!element.is_empty()));
-    told.extend(object(&[("element", element)]));
-    for name in ["type", "map", "flags"] {
-        if let Some(value) = known.get(name) {
-            told.insert(name.into(), value.clone());
+    known
+}
+
+struct Found {
+    known: Map<String, Value>,
+}
+
+impl Reading for Found {
+    fn end(mut self: Box<Self>, _: &Call, finished: &Finished) -> Told {
+        let is_absent = finished.stderr.contains("No such file or directory");
+        if !finished.status.success() && !is_absent {
+            return Err(with_remedy(&failure("nft", finished)));
         }
+        let element = element(&finished.stdout);
+        self.known.remove("name");
+        put(&mut self.known, "found", Value::from(!element.is_empty()));
+        if !element.is_empty() {
+            put(&mut self.known, "element", element.into());
+        }
+        Ok(self.known)
     }
-    Ok(told)
 }
 
 /// What stands in `elements = { … }`.
 fn element(printed: &str) -> &str {
     let after = printed.split_once("elements = {").map_or("", |(_, after)| after);
-    after.rsplit_once("}\n\t}").map_or("", |(element, _)| element.trim())
+    after.rsplit_once("}\n\t}").map_or("", |(element, _)| element.trim_ascii())
 }
 
 /// Address space for an `nft` that loads every set: half of what is free, at least the usual, at most 1 GiB.
 pub(super) fn memory() -> u64 {
-    let told = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let free = told.lines().find_map(|line| line.strip_prefix("MemAvailable:")?.trim().split(' ').next()?.parse().ok());
-    let free: u64 = free.unwrap_or(0);
-    (free * 512).clamp(128 << 20, 1 << 30)
+    let told = kernel("/proc/meminfo").unwrap_or_default();
+    let line = told.lines().find_map(|line| line.strip_prefix("MemAvailable:")).unwrap_or_default();
+    let free = line.trim_ascii().split(' ').next().and_then(digits).unwrap_or(0);
+    free.saturating_mul(512).clamp(128 << 20, 1 << 30)
 }
 
 #[cfg(test)]

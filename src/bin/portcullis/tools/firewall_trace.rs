@@ -11,15 +11,15 @@
 
 use super::firewall_ruleset::with_remedy;
 use super::firewall_sets::memory;
-use super::shape::{Arguments, Call, Shape, object};
-use super::{LOOK_WAIT, checked};
-use crate::process::{Finished, Run, RunError};
+use super::shape::{Arguments, Call, How, Shape, Told, object, put};
+use super::{LOOK_WAIT, checked, refusal};
+use crate::bounds::digits;
+use crate::process::{Finished, Run};
 use async_io::Timer;
-use portcullis::{CallError, CallResult};
 use serde_json::{Map, Value};
 use smol::future;
+use std::fmt::Write as _;
 use std::future::Future;
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::time::Duration;
@@ -51,55 +51,55 @@ pub(super) static FIREWALL_TRACE: Shape = Shape {
         "packets":{"type":"integer","minimum":1,"maximum":20,"default":5}}"#,
     output: "",
     open_world: false,
-    call: |call| {
-        Box::pin(async move {
-            let told = trace(&call).await.map_err(CallError::new)?;
-            Ok(CallResult::structured(Value::Object(told)))
-        })
-    },
+    how: How::Steps(|call| Box::pin(trace(call))),
 };
 
-async fn trace(call: &Call) -> Result<Map<String, Value>, String> {
-    let [incoming, own] = filters(&call.args)?;
-    let table = format!("{TABLE}{:x}", RandomState::new().build_hasher().finish());
-    // Before `raw`, where connections may be exempted from tracking; nothing of it changes a packet's way.
-    let made = |flags: &str| {
-        format!(
-            "add table inet {table} {{ {flags} chain p {{ type filter hook prerouting priority -400; \
-             {incoming} limit rate 50/second meta nftrace set 1; }}; chain o {{ type filter hook output priority -400; \
-             {own} limit rate 50/second meta nftrace set 1; }}; }}"
-        )
-    };
+async fn trace(call: &Call) -> Told {
+    let texts = Texts::new(&call.args)?;
     // Asked first, because `nft -i` goes on after a fault.
-    let owned = made("flags owner;");
-    nft(&["-c", &owned], "", LOOK_WAIT).await.and_then(|done| success(&done))?;
+    nft(&["-c", &texts.owned], "", LOOK_WAIT).await?;
 
     let seconds = call.args.number("seconds").unwrap_or(SECONDS);
     let mut traced = Traced {
-        table: &table,
+        table: &texts.table,
         packets: Vec::new(),
         packets_max: call.args.number("packets").unwrap_or(PACKETS) as usize,
     };
-    let last = format!("delete table inet {table}");
-    watch(&mut traced, &[&format!("{owned}\n{last}"), &made(""), &format!("{last}\n")], seconds).await?;
+    watch(&mut traced, &texts, seconds).await?;
 
-    let rules = nft(&["-a", "-s", "-t", "list", "ruleset"], "", LOOK_WAIT).await.map(|done| done.stdout);
-    let packets: Vec<Value> = traced
-        .packets
-        .iter()
-        .filter(|packet| packet.is_ours)
-        .map(|packet| packet.told(rules.as_deref().unwrap_or_default()))
-        .collect();
-    let mut told = Map::new();
-    if packets.is_empty() {
-        told.insert("note".into(), format!("No packet that matches came within {seconds} s.").into());
+    let rules = nft(&["-a", "-s", "-t", "list", "ruleset"], "", LOOK_WAIT).await;
+    Ok(traced.told(&rules.unwrap_or_default(), seconds))
+}
+
+/// What `nft` is told of the table.
+struct Texts {
+    table: String,
+    /// Makes it for as long as its owner lives.
+    owned: String,
+    /// Makes it without an owner.
+    plain: String,
+    /// Takes it away.
+    last: String,
+}
+
+impl Texts {
+    fn new(args: &Arguments) -> Result<Texts, String> {
+        let [incoming, own] = filters(args)?;
+        let table = format!("{TABLE}{:x}", uuid::Uuid::new_v4().as_u64_pair().0);
+        // Before `raw`, where connections may be exempted from tracking; nothing of it changes a packet's way.
+        let made = |flags: &str| {
+            format!(
+                "add table inet {table} {{ {flags} chain p {{ type filter hook prerouting priority -400; \
+                 {incoming} limit rate 50/second meta nftrace set 1; }}; chain o {{ type filter hook output priority \
+                 -400; {own} limit rate 50/second meta nftrace set 1; }}; }}"
+            )
+        };
+        Ok(Texts { owned: made("flags owner;"), plain: made(""), last: format!("delete table inet {table}"), table })
     }
-    told.insert("packets".into(), Value::Array(packets));
-    Ok(told)
 }
 
 /// Watches until there are packets enough or the time is over; when it ends, or is dropped, so does the table.
-async fn watch(traced: &mut Traced<'_>, texts: &[&str; 3], seconds: u32) -> Result<(), String> {
+async fn watch(traced: &mut Traced<'_>, texts: &Texts, seconds: u32) -> Result<String, String> {
     let wait = Duration::from_secs(u64::from(seconds));
     let (enough, is_enough) = async_channel::bounded::<()>(1);
     let mut line = |line: &str| {
@@ -119,55 +119,65 @@ async fn watch(traced: &mut Traced<'_>, texts: &[&str; 3], seconds: u32) -> Resu
         ..Run::default()
     };
     let monitor = async {
-        let ended = Box::pin(monitor.finish(&mut line)).await.map_err(fault)?;
-        Err(with_remedy(&format!("`nft monitor` ended: {}", ended.stderr.trim())))
+        Err(match monitor.finish(&mut line).await {
+            Ok(ended) => with_remedy(&format!("`nft monitor` ended: {}", ended.stderr.trim_ascii())),
+            Err(error) => with_remedy(&error.to_string()),
+        })
     };
     let over = async {
-        let seen = async {
-            let _ = is_enough.recv().await;
-            Timer::after(GRACE).await;
-        };
+        let seen = async { is_enough.recv().await.is_ok() };
         let late = async {
             Timer::after(wait).await;
+            false
         };
-        future::or(seen, late).await;
-        Ok(())
+        if future::or(seen, late).await {
+            Timer::after(GRACE).await;
+        }
+        Ok(String::new())
     };
-    future::or(future::or(over, hold(texts, wait * 2)), monitor).await
+    let held = first(Box::pin(over), Box::pin(hold(texts, wait * 2)));
+    first(held, Box::pin(monitor)).await
 }
 
 /// Makes the table and holds it; comes back only where that fails.
-async fn hold([owned, plain, last]: &[&str; 3], wait: Duration) -> Result<(), String> {
-    let ended = nft(&["-i"], owned, wait).await?;
-    log::debug!("`nft -i` ended ({}), so the trace's table has no owner: {}", ended.status, ended.stderr.trim());
-    let guard = async { nft(&["-f", "-"], last, wait).await.and_then(|ended| Err(ended.stderr)) };
+async fn hold(texts: &Texts, wait: Duration) -> Result<String, String> {
+    let ended = nft(&["-i"], &[&*texts.owned, "\n", &texts.last].concat(), wait).await;
+    log::debug!("`nft -i` ended, so the trace's table has no owner: {ended:?}");
+    let (plain, last) = ([&*texts.plain], [&*texts.last, "\n"].concat());
+    let guard = nft(&["-f", "-"], &last, wait);
     let made = async {
-        nft(&[plain], "", LOOK_WAIT).await.and_then(|done| success(&done))?;
+        nft(&plain, "", LOOK_WAIT).await?;
         future::pending().await
     };
-    future::or(guard, made).await
+    match first(guard, Box::pin(made)).await {
+        Ok(said) => Err(with_remedy(&format!("`nft -f` ended: {said}"))),
+        fault => fault,
+    }
 }
+
+/// A command under way: what it will have printed, or why it failed.
+type Ran<'a> = Pin<Box<dyn Future<Output = Result<String, String>> + 'a>>;
 
 fn nft<'a>(args: &'a [&'a str], input: &'a str, wait: Duration) -> Ran<'a> {
     Box::pin(async move {
         let run = Run { program: "nft", args, input, wait, stdout_bytes_max: 4 << 20, ..Run::default() };
-        run.finish(&mut |_| ()).await.map_err(fault)
+        match run.finish(&mut |_| ()).await {
+            Ok(done) => printed(done),
+            Err(error) => Err(with_remedy(&error.to_string())),
+        }
     })
 }
 
-/// A command under way.
-type Ran<'a> = Pin<Box<dyn Future<Output = Result<Finished, String>> + 'a>>;
-
-#[expect(clippy::needless_pass_by_value, reason = "it stands in `map_err`")]
-fn fault(error: RunError) -> String {
-    with_remedy(&error.to_string())
+/// Both at once, until one of them ends.
+fn first<'a>(one: Ran<'a>, other: Ran<'a>) -> Ran<'a> {
+    Box::pin(future::or(one, other))
 }
 
-fn success(done: &Finished) -> Result<(), String> {
+fn printed(done: Finished) -> Result<String, String> {
     if done.status.success() {
-        return Ok(());
+        return Ok(done.stdout);
     }
-    let said = done.stderr.trim();
+    let said = done.stderr.trim_ascii();
     let old = said.contains("owner") && said.contains("rror: ") && !said.contains("not permitted");
     let remedy = if old { "\nA trace needs Linux 5.12 and nftables 0.9.9, for a table that has an owner." } else { "" };
     Err(with_remedy(&format!("`nft` said: {said}{remedy}")))
@@ -175,29 +185,30 @@ fn success(done: &Finished) -> Result<(), String> {
 
 /// What packets that come in must match, and those that this machine sends, in `nft`'s language.
 fn filters(args: &Arguments) -> Result<[String; 2], String> {
+    // Writing into a String cannot fail.
     let mut filter = String::new();
     for (argument, field) in [("source", "saddr"), ("destination", "daddr")] {
         if let Some(text) = args.text(argument) {
-            let (address, length) = prefix(text).ok_or_else(|| {
-                let shown: String = text.chars().take(64).collect();
-                format!("`{argument}`: got {shown:?}, expected an IP address or a prefix such as 192.0.2.0/24")
-            })?;
+            let (address, length) = prefix(text)
+                .ok_or_else(|| refusal(argument, text, "expected an IP address or a prefix such as 192.0.2.0/24"))?;
             let family = if address.is_ipv4() { "ip" } else { "ip6" };
-            filter += &format!("{family} {field} {address}/{length} ");
+            let _ = write!(filter, "{family} {field} {address}/{length} ");
         }
     }
     // One of the schema's words.
     match (args.text("protocol"), args.number("port")) {
         (Some(protocol), port) => {
-            filter += &format!("meta l4proto {protocol} ");
+            let _ = write!(filter, "meta l4proto {protocol} ");
             if let Some(port) = port {
                 if protocol.starts_with("icmp") {
                     return Err(format!("`port`: {protocol} has none; leave out `port` or `protocol`"));
                 }
-                filter += &format!("th dport {port} ");
+                let _ = write!(filter, "th dport {port} ");
             }
         }
-        (None, Some(port)) => filter += &format!("meta l4proto {{ tcp, udp, sctp }} th dport {port} "),
+        (None, Some(port)) => {
+            let _ = write!(filter, "meta l4proto {{ tcp, udp, sctp }} th dport {port} ");
+        }
         (None, None) => {}
     }
     match args.text("interface") {
@@ -210,14 +221,14 @@ fn filters(args: &Arguments) -> Result<[String; 2], String> {
 }
 
 /// An address and how many of its bits count.
-fn prefix(text: &str) -> Option<(IpAddr, u8)> {
+fn prefix(text: &str) -> Option<(IpAddr, u64)> {
     let (address, length) = match text.split_once('/') {
         Some((address, length)) => (address, Some(length)),
         None => (text, None),
     };
     let address: IpAddr = address.parse().ok()?;
     let most = if address.is_ipv4() { 32 } else { 128 };
-    let length = length.map_or(Some(most), |length| length.parse().ok())?;
+    let length = length.map_or(Some(most), digits)?;
     (length <= most).then_some((address, length))
 }
 
@@ -250,6 +261,19 @@ struct Step {
 }
 
 impl Traced<'_> {
+    /// The answer.
+    fn told(&self, rules: &str, seconds: u32) -> Map<String, Value> {
+        let (mut told, mut packets) = (Map::new(), Vec::new());
+        for packet in self.packets.iter().filter(|packet| packet.is_ours) {
+            packets.push(packet.told(rules));
+        }
+        if packets.is_empty() {
+            put(&mut told, "note", format!("No packet that matches came within {seconds} s.").into());
+        }
+        put(&mut told, "packets", Value::Array(packets));
+        told
+    }
+
     /// Takes a line; true when it is of the last packet that is wanted.
     fn take(&mut self, line: &str) -> bool {
         let Some((id, rest)) = line.strip_prefix("trace id ").and_then(|rest| rest.split_once(' ')) else {
@@ -275,12 +299,12 @@ impl Traced<'_> {
         let packet = &mut self.packets[at];
         if let Some(header) = told.strip_prefix("packet: ") {
             if packet.header.is_empty() {
-                packet.header = header.trim().into();
+                packet.header = header.trim_ascii().into();
             }
         } else if table == self.table {
             packet.is_ours |= told.contains("rule ");
         } else if !table.starts_with(TABLE) && packet.steps.len() < STEPS_MAX {
-            packet.steps.push(Step::read([family, table, chain].join(" "), told.trim()));
+            packet.steps.push(Step::read([family, table, chain].join(" "), told.trim_ascii()));
         }
         self.packets.iter().filter(|packet| packet.is_ours).count() >= self.packets_max
     }
@@ -294,7 +318,7 @@ impl Step {
             return step;
         }
         let (text, verdict) = match told.rsplit_once("(verdict ") {
-            Some((text, verdict)) => (text.trim(), verdict.trim_end_matches(')')),
+            Some((text, verdict)) => (text.trim_ascii(), verdict.trim_end_matches(')')),
             None => ("", told.strip_prefix("verdict ").unwrap_or(told)),
         };
         step.verdict = verdict.into();
@@ -341,10 +365,10 @@ impl Packet {
         // A chain that accepts hands on to the next hook; the last one has decided.
         let last = self.steps.iter().rfind(decides);
         if let Some(step) = last {
-            told.insert("verdict".into(), step.verdict.as_str().into());
-            told.insert("decided_by".into(), step.complete(rules));
+            put(&mut told, "verdict", step.verdict.as_str().into());
+            put(&mut told, "decided_by", step.complete(rules));
         }
-        told.insert("path".into(), Value::Array(path));
+        put(&mut told, "path", Value::Array(path));
         Value::Object(told)
     }
 }
@@ -375,7 +399,7 @@ fn chain<'a>(rules: &'a str, place: &str) -> impl Iterator<Item = (&'a str, &'a 
         } else if line == "\t}" {
             in_chain = false;
         } else if in_chain {
-            return line.trim().rsplit_once(" # handle ");
+            return line.trim_ascii().rsplit_once(" # handle ");
         }
         None
     })

@@ -5,14 +5,12 @@
 //! one for the standard library too, a name has no letter that `ip` could read as something else, and both stand
 //! behind a keyword.
 
-use super::shape::{Answer, Arguments, Call, Shape};
-use super::{LOOK_WAIT, checked};
-use crate::process::{Finished, Run};
-use Told::{All, First, One};
-use portcullis::{CallError, CallResult};
+use super::checked;
+use super::shape::{Arguments, Call, Command, How, Reading, Remedies, Shape, Told, failure, put, remedied, words};
+use crate::process::Finished;
+use Shown::{All, First, One};
+use serde_json::Map;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
-use std::net::IpAddr;
 
 /// What may stand in an interface's name besides letters and digits (IFNAMSIZ leaves 15 bytes).
 const NAME_EXTRA: &str = "._-:@+";
@@ -27,7 +25,7 @@ pub(super) static INTERFACES: Shape = Shape {
     input: r#""properties":{"name":{"type":"string","description":"Only this one, such as eth0."}}"#,
     output: "",
     open_world: false,
-    call: |call| ask(call, All("interfaces"), interfaces),
+    how: How::Command(|call| ask(call, All("interfaces"), interfaces)),
 };
 
 pub(super) static ROUTES: Shape = Shape {
@@ -39,7 +37,7 @@ pub(super) static ROUTES: Shape = Shape {
         "limit":{"type":"integer","minimum":1,"maximum":1000,"default":100}}"#,
     output: "",
     open_world: false,
-    call: |call| ask(call, First("routes"), routes),
+    how: How::Command(|call| ask(call, First("routes"), routes)),
 };
 
 pub(super) static ROUTE_GET: Shape = Shape {
@@ -53,7 +51,7 @@ pub(super) static ROUTE_GET: Shape = Shape {
         "mark":{"type":"integer","minimum":0,"maximum":4294967295}}"#,
     output: "",
     open_world: false,
-    call: |call| ask(call, One("route"), route_get),
+    how: How::Command(|call| ask(call, One("route"), route_get)),
 };
 
 pub(super) static NEIGHBOURS: Shape = Shape {
@@ -65,7 +63,7 @@ pub(super) static NEIGHBOURS: Shape = Shape {
         "limit":{"type":"integer","minimum":1,"maximum":1000,"default":100}}"#,
     output: "",
     open_world: false,
-    call: |call| ask(call, First("neighbours"), neighbours),
+    how: How::Command(|call| ask(call, First("neighbours"), neighbours)),
 };
 
 /// The arguments of `ip`, from those of a call.
@@ -86,17 +84,14 @@ fn routes(args: &Arguments) -> Result<Vec<String>, String> {
 fn route_get(args: &Arguments) -> Result<Vec<String>, String> {
     let mut words = begin("", &["route", "get"]);
     for (argument, keyword) in [("address", "to"), ("source", "from")] {
-        if let Some(text) = args.text(argument) {
-            let shown: String = text.chars().take(64).collect();
-            let address: IpAddr =
-                text.parse().map_err(|_| format!("`{argument}`: got {shown:?}, expected an IP address"))?;
-            words.extend([keyword.to_owned(), address.to_string()]);
+        if let Some(address) = args.address(argument)? {
+            add(&mut words, keyword, &address.to_string());
         }
     }
     interface(args, "iif", "iif", &mut words)?;
     interface(args, "oif", "oif", &mut words)?;
     if let Some(mark) = args.number("mark") {
-        words.extend(["mark".to_owned(), mark.to_string()]);
+        add(&mut words, "mark", &mark.to_string());
     }
     Ok(words)
 }
@@ -109,54 +104,59 @@ fn neighbours(args: &Arguments) -> Result<Vec<String>, String> {
 
 /// JSON, the family if there is one, and the question.
 fn begin(family: &str, question: &[&str]) -> Vec<String> {
-    let family = match family {
-        "inet" => &["-4"][..],
-        "inet6" => &["-6"],
-        _ => &[],
-    };
-    ["-j"].iter().chain(family).chain(question).map(|word| (*word).to_owned()).collect()
+    let mut all = vec!["-j"];
+    match family {
+        "inet" => all.push("-4"),
+        "inet6" => all.push("-6"),
+        _ => {}
+    }
+    all.extend_from_slice(question);
+    words(&all)
+}
+
+fn add(words: &mut Vec<String>, keyword: &str, word: &str) {
+    words.push(keyword.to_owned());
+    words.push(word.to_owned());
 }
 
 /// Adds the interface that an argument names.
 fn interface(args: &Arguments, argument: &str, keyword: &str, words: &mut Vec<String>) -> Result<(), String> {
     if let Some(name) = args.text(argument) {
         let name = checked(argument, name, NAME_BYTES_MAX, NAME_EXTRA)?;
-        words.extend([keyword.to_owned(), name.to_owned()]);
+        add(words, keyword, name);
     }
     Ok(())
 }
 
 /// What of the rows that `ip` prints is told, and under which name.
 #[derive(Clone, Copy)]
-enum Told {
+enum Shown {
     All(&'static str),
     First(&'static str),
     One(&'static str),
 }
 
-fn ask(call: Call, told: Told, words: Words) -> Answer {
-    Box::pin(async move {
-        let words = words(&call.args).map_err(CallError::new)?;
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        let stdout_bytes_max = if matches!(told, First(_)) { LIST_BYTES_MAX } else { call.answer_bytes_max };
-        let run = Run { program: "ip", args: &words, wait: LOOK_WAIT, stdout_bytes_max, ..Run::default() };
-        let finished =
-            run.finish(&mut |_| ()).await.map_err(|error| CallError::new(with_remedy(&error.to_string())))?;
-        let answer = answer(&call.args, told, &finished).map_err(CallError::new)?;
-        Ok(CallResult::structured(Value::Object(answer)))
-    })
+fn ask(call: &Call, shown: Shown, words: Words) -> Result<Command, String> {
+    let stdout_bytes_max = if matches!(shown, First(_)) { LIST_BYTES_MAX } else { call.answer_bytes_max };
+    Ok(Command { stdout_bytes_max, with_remedy, ..Command::new("ip", words(&call.args)?, Box::new(shown)) })
+}
+
+impl Reading for Shown {
+    fn end(self: Box<Self>, call: &Call, finished: &Finished) -> Told {
+        answer(&call.args, *self, finished)
+    }
 }
 
 /// What `ip` told, or why it did not.
-fn answer(args: &Arguments, told: Told, finished: &Finished) -> Result<Map<String, Value>, String> {
+fn answer(args: &Arguments, shown: Shown, finished: &Finished) -> Told {
     if !finished.status.success() {
-        return Err(with_remedy(&format!("`ip` said: {}", finished.stderr.trim())));
+        return Err(with_remedy(&failure("ip", finished)));
     }
     // Only what is shown is made into a tree.
     let rows: Vec<&RawValue> = serde_json::from_str(&finished.stdout)
         .map_err(|error| with_remedy(&format!("`ip -j` printed no JSON: {error}")))?;
     let tree = |row: &RawValue| serde_json::from_str(row.get()).unwrap_or_default();
-    let (name, value) = match told {
+    let (name, value) = match shown {
         First(name) => {
             let mut shown = args.rows();
             rows.iter().for_each(|row| shown.push(&mut || tree(row)));
@@ -166,27 +166,29 @@ fn answer(args: &Arguments, told: Told, finished: &Finished) -> Result<Map<Strin
         One(name) => (name, rows.first().copied().map(tree).unwrap_or_default()),
     };
     let mut answer = Map::new();
-    answer.insert(name.into(), value);
+    put(&mut answer, name, value);
     Ok(answer)
 }
 
 /// Adds what helps where the command is missing, is BusyBox's, which speaks no JSON, or says too much.
 fn with_remedy(fault: &str) -> String {
-    let other = ["was not found", "printed no JSON", "BusyBox", "unrecognized option", "invalid option"];
-    let remedy = if other.iter().any(|sign| fault.contains(sign)) {
-        "Install iproute2 (on OpenWrt: ip-full)."
-    } else if fault.contains("printed more than") {
-        "Ask for less: one `table`, one interface, or the route of one address with route_get."
-    } else {
-        return fault.to_owned();
-    };
-    format!("{fault}\n{remedy}")
+    const REMEDIES: &Remedies = &[
+        (
+            &["was not found", "printed no JSON", "BusyBox", "unrecognized option", "invalid option"],
+            "Install iproute2 (on OpenWrt: ip-full).",
+        ),
+        (
+            &["printed more than"],
+            "Ask for less: one `table`, one interface, or the route of one address with route_get.",
+        ),
+    ];
+    remedied(fault, REMEDIES)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
     use std::os::unix::process::ExitStatusExt;
     use std::process::ExitStatus;
 
@@ -199,8 +201,8 @@ mod tests {
         }
     }
 
-    fn read(told: Told, args: Value, finished: &Finished) -> Result<Value, String> {
-        answer(&Arguments(args), told, finished).map(Value::Object)
+    fn read(shown: Shown, args: Value, finished: &Finished) -> Result<Value, String> {
+        answer(&Arguments(args), shown, finished).map(Value::Object)
     }
 
     #[test]

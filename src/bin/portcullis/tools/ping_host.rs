@@ -6,10 +6,10 @@
 //! fault then names what to give instead.
 
 use super::checked;
-use super::shape::{Call, Shape};
-use crate::process::{Finished, Run};
-use portcullis::{CallError, CallResult};
-use serde_json::{Value, json};
+use super::shape::{Call, Command, How, Reading, Remedies, Shape, Told, object, put, real, remedied, said, words};
+use crate::bounds::{digits, shown_seconds};
+use crate::process::Finished;
+use serde_json::{Map, Value};
 use std::time::Duration;
 
 /// What may stand in a host besides letters and digits: names, IPv4, IPv6 with a zone.
@@ -37,7 +37,7 @@ pub(super) static PING_HOST: Shape = Shape {
             "description":"Seconds to wait for the last reply."}}"#,
     output: OUTPUT,
     open_world: true,
-    call: |call| Box::pin(async move { ping(&call).await.map(CallResult::structured).map_err(CallError::new) }),
+    how: How::Command(ping),
 };
 
 const OUTPUT: &str = r#"{
@@ -54,26 +54,40 @@ const OUTPUT: &str = r#"{
     }
 }"#;
 
-async fn ping(call: &Call) -> Result<Value, String> {
+fn ping(call: &Call) -> Result<Command, String> {
     let host = checked("host", call.args.text("host").unwrap_or_default(), HOST_BYTES_MAX, HOST_EXTRA)?;
     let count = call.args.number("count").unwrap_or(3);
-    let interval = call.args.real("interval").unwrap_or(1.0);
+    let interval = Duration::from_millis((call.args.real("interval").unwrap_or(1.0) * 1000.0).round() as u64);
     let timeout = call.args.number("timeout").unwrap_or(2);
 
-    let (c, i, w) = (count.to_string(), interval.to_string(), timeout.to_string());
-    let words = ["-n", "-c", &c, "-i", &i, "-W", &w, "--", host];
-    let wait = Duration::from_secs_f64(f64::from(count) * interval + f64::from(timeout)) + LOOKUP_WAIT;
-    let run = Run { program: "ping", args: &words, wait, stdout_bytes_max: OUTPUT_BYTES_MAX, ..Run::default() };
-    let mut last = 0;
-    let mut told = |line: &str| {
+    let (c, i, w) = (count.to_string(), shown_seconds(interval), timeout.to_string());
+    let words = words(&["-n", "-c", &c, "-i", &i, "-W", &w, "--", host]);
+    Ok(Command {
+        wait: interval * count + Duration::from_secs(timeout.into()) + LOOKUP_WAIT,
+        stdout_bytes_max: OUTPUT_BYTES_MAX,
+        with_remedy,
+        ..Command::new("ping", words, Box::new(Replies { last: 0, count }))
+    })
+}
+
+/// Tells each reply.
+struct Replies {
+    last: u32,
+    count: u32,
+}
+
+impl Reading for Replies {
+    fn line(&mut self, call: &Call, line: &str) {
         // A reply that comes twice or late must not make progress fall.
-        if let Some(n) = reply(line).filter(|n| (last + 1..=count).contains(n)) {
-            last = n;
-            call.cx.progress(f64::from(n), Some(f64::from(count)), Some(line));
+        if let Some(n) = reply(line).filter(|n| (self.last + 1..=self.count).contains(n)) {
+            self.last = n;
+            call.cx.progress(f64::from(n), Some(f64::from(self.count)), Some(line));
         }
-    };
-    let finished = run.finish(&mut told).await.map_err(|error| with_remedy(&error.to_string()))?;
-    read(&finished)
+    }
+
+    fn end(self: Box<Self>, _: &Call, finished: &Finished) -> Told {
+        read(finished)
+    }
 }
 
 /// Which echo a line is about, counted from 1; iputils counts so, BusyBox from 0.
@@ -83,70 +97,64 @@ fn reply(line: &str) -> Option<u32> {
         None => (line.split_once(" seq=")?.1, 0),
     };
     let end = number.find(|c: char| !c.is_ascii_digit()).unwrap_or(number.len());
-    number[..end].parse::<u32>().ok()?.checked_add(1 - first)
+    u32::try_from(digits(&number[..end])?.checked_add(1 - first)?).ok()
 }
 
 /// What `ping` found, or why it found nothing.
-fn read(finished: &Finished) -> Result<Value, String> {
+fn read(finished: &Finished) -> Told {
     let Some((sent, received)) = finished.stdout.lines().find_map(counts) else {
-        let said =
-            [&finished.stderr, &finished.stdout].into_iter().map(|text| text.trim()).find(|text| !text.is_empty());
-        return Err(with_remedy(&format!("`ping` said: {}", said.unwrap_or("nothing"))));
+        return Err(with_remedy(&format!("`ping` said: {}", said(finished))));
     };
     let lost = f64::from(sent.saturating_sub(received)) * 100.0 / f64::from(sent.max(1));
-    let times = finished.stdout.lines().find_map(times);
-    let rtt = times.map(|[min, avg, max]| json!({ "min": min, "avg": avg, "max": max }));
-    let mut found = json!({
-        "sent": sent,
-        "received": received,
-        "loss_percent": (lost * 10.0).round() / 10.0,
-        "rtt_ms": rtt,
-    });
-    if !finished.stderr.trim().is_empty() {
-        found["errors"] = finished.stderr.trim().into();
-    }
+    let mut found = object(&[("errors", finished.stderr.trim_ascii())]);
+    put(&mut found, "sent", sent.into());
+    put(&mut found, "received", received.into());
+    put(&mut found, "loss_percent", ((lost * 10.0).round() / 10.0).into());
+    put(&mut found, "rtt_ms", finished.stdout.lines().find_map(times).unwrap_or_default());
     Ok(found)
 }
 
 /// The summary: `3 packets transmitted, 2 received, +1 errors, 33% packet loss, time 2037ms`.
 fn counts(line: &str) -> Option<(u32, u32)> {
-    let mut parts = line.split(", ").map(str::trim);
-    let number = |part: &str| part.split(' ').next()?.parse().ok();
+    let mut parts = line.split(", ").map(str::trim_ascii);
+    let number = |part: &str| u32::try_from(digits(part.split(' ').next()?)?).ok();
     let sent = parts.next().filter(|part| part.ends_with("packets transmitted")).and_then(number)?;
     let received = parts.find(|part| part.ends_with("received")).and_then(number)?;
     Some((sent, received))
 }
 
 /// The times: `rtt min/avg/max/mdev = 0.043/0.046/0.051/0.003 ms`, `round-trip min/avg/max = 0.1/0.2/0.3 ms`.
-fn times(line: &str) -> Option<[f64; 3]> {
+fn times(line: &str) -> Option<Value> {
     let (what, values) = line.split_once(" = ")?;
     if !what.contains("min/avg/max") {
         return None;
     }
-    let mut values = values.trim_end_matches(" ms").split('/').map(|value| value.parse().ok());
-    Some([values.next()??, values.next()??, values.next()??])
+    let mut times = Map::new();
+    let mut values = values.trim_end_matches(" ms").split('/');
+    for name in ["min", "avg", "max"] {
+        put(&mut times, name, real(values.next()?)?.into());
+    }
+    Some(Value::Object(times))
 }
 
 /// Adds what helps where the command or the right to send is missing.
 fn with_remedy(fault: &str) -> String {
-    let remedy = if fault.contains("was not found") {
-        "Install iputils-ping."
-    } else if ["Operation not permitted", "cap_net_raw", "permission denied", "are you root"]
-        .iter()
-        .any(|s| fault.contains(s))
-    {
-        "`ping` may not open a raw socket here. Under `NoNewPrivileges` its own capability does not count: give the \
-         server's unit `AmbientCapabilities=CAP_NET_RAW`, or allow everyone with \
-         `sysctl net.ipv4.ping_group_range=\"0 65534\"`."
-    } else {
-        return fault.to_owned();
-    };
-    format!("{fault}\n{remedy}")
+    const REMEDIES: &Remedies = &[
+        (&["was not found"], "Install iputils-ping."),
+        (
+            &["Operation not permitted", "cap_net_raw", "permission denied", "are you root"],
+            "`ping` may not open a raw socket here. Under `NoNewPrivileges` its own capability does not count: give \
+             the server's unit `AmbientCapabilities=CAP_NET_RAW`, or allow everyone with \
+             `sysctl net.ipv4.ping_group_range=\"0 65534\"`.",
+        ),
+    ];
+    remedied(fault, REMEDIES)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
     use std::os::unix::process::ExitStatusExt;
     use std::process::ExitStatus;
 
@@ -198,7 +206,7 @@ mod tests {
             ),
         ];
         for (text, expected) in cases {
-            assert_eq!(read(&finished(0, text, "")).unwrap(), expected, "{text}");
+            assert_eq!(Value::Object(read(&finished(0, text, "")).unwrap()), expected, "{text}");
         }
     }
 

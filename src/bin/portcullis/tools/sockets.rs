@@ -4,8 +4,8 @@
 //! `ProcSubset=pid`, and needs no child and no right. States have the names that `ss` gives them. Left out: which
 //! process holds a socket (that needs a look into every process), and Unix and raw sockets.
 
-use super::shape::{Arguments, Rows, Shape, object};
-use portcullis::{CallError, CallResult};
+use super::shape::{Arguments, How, Rows, Shape, Told, object, put};
+use crate::bounds::digits;
 use serde_json::Value;
 use std::fs::File;
 use std::io::Read;
@@ -20,12 +20,7 @@ pub(super) static SOCKETS: Shape = Shape {
         "limit":{"type":"integer","minimum":1,"maximum":1000,"default":100}}"#,
     output: "",
     open_world: false,
-    call: |call| {
-        Box::pin(async move {
-            let answer = look(&call.args).await.map_err(CallError::new)?;
-            Ok(CallResult::structured(Value::Object(answer)))
-        })
-    },
+    how: How::Steps(|call| Box::pin(look(&call.args))),
 };
 
 /// Where the kernel lists them. A machine without IPv6 has two of them.
@@ -58,7 +53,7 @@ const STATES: [&str; 12] = [
     "SYN-RECV",
 ];
 
-async fn look(args: &Arguments) -> Result<serde_json::Map<String, Value>, String> {
+async fn look(args: &Arguments) -> Told {
     let protocol = args.text("protocol").unwrap_or("all");
     let state = args.text("state").unwrap_or("listening");
     let (mut rows, mut tables) = (args.rows(), 0);
@@ -111,7 +106,7 @@ fn add(rows: &mut Rows, protocol: &str, wanted: &str, line: &str) {
                 ("local", &socket.local.to_string()),
                 ("remote", &socket.remote.to_string()),
             ]);
-            row.insert("uid".into(), socket.uid.into());
+            put(&mut row, "uid", socket.uid.into());
             Value::Object(row)
         });
     }
@@ -121,24 +116,28 @@ struct Socket {
     local: SocketAddr,
     remote: SocketAddr,
     state: &'static str,
-    uid: u32,
+    uid: u64,
 }
 
 /// `0: 0100007F:0050 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 12345 …`
 fn socket(line: &str) -> Option<Socket> {
     let mut fields = line.split_ascii_whitespace().skip(1);
     let (local, remote) = (address(fields.next()?)?, address(fields.next()?)?);
-    let state = usize::from_str_radix(fields.next()?, 16).ok()?.checked_sub(1)?;
+    let state = hex(fields.next()?)?.checked_sub(1)?;
     // Queues, timer and retransmissions stand between the state and the owner.
-    let uid = fields.nth(3)?.parse().ok()?;
-    Some(Socket { local, remote, state: STATES.get(state)?, uid })
+    let uid = digits(fields.nth(3)?)?;
+    Some(Socket { local, remote, state: STATES.get(state as usize)?, uid })
+}
+
+fn hex(text: &str) -> Option<u32> {
+    u32::from_str_radix(text, 16).ok()
 }
 
 /// An address in the kernel's words of 32 bits, each in the byte order of this machine, and a port.
 fn address(text: &str) -> Option<SocketAddr> {
     let (words, port) = text.split_once(':')?;
-    let port = u16::from_str_radix(port, 16).ok()?;
-    let word = |at: usize| Some(u32::from_str_radix(words.get(at..at + 8)?, 16).ok()?.to_ne_bytes());
+    let port = u16::try_from(hex(port)?).ok()?;
+    let word = |at: usize| Some(hex(words.get(at..at + 8)?)?.to_ne_bytes());
     let ip: IpAddr = match words.len() {
         8 => word(0)?.into(),
         32 => {

@@ -3,10 +3,12 @@
 //! Understands the words of Linux's own (Butskoy's) and BusyBox's; that of inetutils has other options, and is named. A
 //! hop that does not answer is an answer. The usual one sends UDP and needs no right; BusyBox's opens a raw socket and does.
 
-use super::shape::{Arguments, Call, Shape, object};
+use super::shape::{
+    self, Arguments, Call, Command, How, Reading, Remedies, Shape, Told, object, put, real, remedied, said,
+};
 use super::{checked, ping_host};
-use crate::process::{Finished, Run};
-use portcullis::{CallError, CallResult};
+use crate::bounds::digits;
+use crate::process::Finished;
 use serde_json::{Map, Value};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -20,12 +22,7 @@ pub(super) static TRACEROUTE: Shape = Shape {
         "probes":{"type":"integer","minimum":1,"maximum":5,"default":1}}"#,
     output: "",
     open_world: true,
-    call: |call| {
-        Box::pin(async move {
-            let answer = trace(call).await.map_err(CallError::new)?;
-            Ok(CallResult::structured(Value::Object(answer)))
-        })
-    },
+    how: How::Command(trace),
 };
 
 /// Seconds to wait for each answer, as an argument and a number.
@@ -34,56 +31,66 @@ const PROBE_WAIT: (&str, u32) = ("2", 2);
 /// 64 hops of 5 probes, each with an address of its own, are some 20 KiB.
 const OUTPUT_BYTES_MAX: usize = 64 * 1024;
 
-async fn trace(call: Call) -> Result<Map<String, Value>, String> {
+fn trace(call: &Call) -> Result<Command, String> {
     let host = call.args.text("host").unwrap_or_default();
     checked("host", host, ping_host::HOST_BYTES_MAX, ping_host::HOST_EXTRA)?;
-    let (hops, words) = words(&call.args);
-    let mut words: Vec<&str> = words.iter().map(String::as_str).collect();
-    words.push(host);
+    let (hops, mut words) = words(&call.args);
+    words.push(host.to_owned());
     // BusyBox sends one probe after the other; its worst case is that of all.
     let probes = call.args.number("probes").unwrap_or(1);
-    let wait = Duration::from_secs((hops * probes * PROBE_WAIT.1).into()) + ping_host::LOOKUP_WAIT;
-    let run = Run { program: "traceroute", args: &words, wait, stdout_bytes_max: OUTPUT_BYTES_MAX, ..Run::default() };
-    let mut last = 0;
-    let mut told = |line: &str| {
-        if let Some(n) = hop(line).map(|(n, _)| n).filter(|n| (last + 1..=hops).contains(n)) {
-            last = n;
-            call.cx.progress(f64::from(n), Some(f64::from(hops)), Some(line.trim()));
+    Ok(Command {
+        wait: Duration::from_secs((hops * probes * PROBE_WAIT.1).into()) + ping_host::LOOKUP_WAIT,
+        stdout_bytes_max: OUTPUT_BYTES_MAX,
+        with_remedy,
+        ..Command::new("traceroute", words, Box::new(Hops { last: 0, hops }))
+    })
+}
+
+/// Tells each hop.
+struct Hops {
+    last: u32,
+    hops: u32,
+}
+
+impl Reading for Hops {
+    fn line(&mut self, call: &Call, line: &str) {
+        if let Some(n) = hop(line).map(|(n, _)| n).filter(|n| (self.last + 1..=self.hops).contains(n)) {
+            self.last = n;
+            call.cx.progress(f64::from(n), Some(f64::from(self.hops)), Some(line.trim_ascii()));
         }
-    };
-    let finished = run.finish(&mut told).await.map_err(|error| with_remedy(&error.to_string()))?;
-    read(&finished)
+    }
+
+    fn end(self: Box<Self>, _: &Call, finished: &Finished) -> Told {
+        read(finished)
+    }
 }
 
 /// The farthest hop, and the arguments of `traceroute` before the host.
 fn words(args: &Arguments) -> (u32, Vec<String>) {
     let (hops, probes) = (args.number("hops_max").unwrap_or(20), args.number("probes").unwrap_or(1));
-    let words = ["-n", "-m", &hops.to_string(), "-q", &probes.to_string(), "-w", PROBE_WAIT.0].map(str::to_owned);
-    (hops, words.into())
+    (hops, shape::words(&["-n", "-m", &hops.to_string(), "-q", &probes.to_string(), "-w", PROBE_WAIT.0]))
 }
 
 /// What `traceroute` found, or why it found nothing.
-fn read(finished: &Finished) -> Result<Map<String, Value>, String> {
+fn read(finished: &Finished) -> Told {
     let mut lines = finished.stdout.lines();
-    let destination = lines.find_map(destination);
-    let rows: Vec<_> = lines.filter_map(hop).collect();
-    if rows.is_empty() || !finished.status.success() {
-        let said =
-            [&finished.stderr, &finished.stdout].into_iter().map(|text| text.trim()).find(|text| !text.is_empty());
-        return Err(with_remedy(&format!("`traceroute` said: {}", said.unwrap_or("nothing"))));
-    }
-    let mut found = object(&[("destination", destination.unwrap_or_default())]);
+    let destination = lines.find_map(destination).unwrap_or_default();
+    let (mut hops, mut reached) = (Vec::new(), false);
     // An error from the host itself, such as `!X`, is no arrival at what was asked for, but the way ends there.
-    let arrived = |probe: &Value| probe["address"] == destination.unwrap_or_default() && probe.get("note").is_none();
-    let reached = rows.last().is_some_and(|(_, probes)| probes.iter().any(arrived));
-    found.insert("reached".into(), reached.into());
-    let hops = rows.into_iter().map(|(n, probes)| {
+    let arrived = |probe: &Value| probe["address"] == destination && probe.get("note").is_none();
+    for (n, probes) in lines.filter_map(hop) {
+        reached = probes.iter().any(arrived);
         let mut row = Map::new();
-        row.insert("hop".into(), n.into());
-        row.insert("probes".into(), Value::Array(probes));
-        Value::Object(row)
-    });
-    found.insert("hops".into(), hops.collect());
+        put(&mut row, "hop", n.into());
+        put(&mut row, "probes", Value::Array(probes));
+        hops.push(Value::Object(row));
+    }
+    if hops.is_empty() || !finished.status.success() {
+        return Err(with_remedy(&format!("`traceroute` said: {}", said(finished))));
+    }
+    let mut found = object(&[("destination", destination)]);
+    put(&mut found, "reached", reached.into());
+    put(&mut found, "hops", Value::Array(hops));
     Ok(found)
 }
 
@@ -103,20 +110,20 @@ fn is_address(word: &str) -> bool {
 ///
 /// An address is said again only if it is another one.
 fn hop(line: &str) -> Option<(u32, Vec<Value>)> {
-    let mut words = line.split_whitespace();
-    let n = words.next()?.parse().ok()?;
+    let mut words = line.split_ascii_whitespace();
+    let n = u32::try_from(digits(words.next()?)?).ok()?;
     let (mut probes, mut address): (Vec<Value>, _) = (Vec::new(), "");
     for word in words {
         if word == "*" {
             probes.push(Value::Null);
         } else if is_address(word) {
             address = word;
-        } else if let Ok(ms) = word.parse::<f64>() {
+        } else if let Some(ms) = real(word) {
             let mut probe = object(&[("address", address)]);
-            probe.insert("rtt_ms".into(), ms.into());
+            put(&mut probe, "rtt_ms", ms.into());
             probes.push(Value::Object(probe));
         } else if let Some(Value::Object(probe)) = probes.last_mut().filter(|_| word.starts_with('!')) {
-            probe.insert("note".into(), word.into());
+            put(probe, "note", word.into());
         }
     }
     (!probes.is_empty()).then_some((n, probes))
@@ -124,17 +131,16 @@ fn hop(line: &str) -> Option<(u32, Vec<Value>)> {
 
 /// Adds what helps where the command or the right to listen is missing.
 fn with_remedy(fault: &str) -> String {
-    let remedy = if fault.contains("was not found") {
-        "Install traceroute."
-    } else if fault.contains("invalid option") {
-        "Install Debian's traceroute or BusyBox's: this one knows other options."
-    } else if fault.contains("not permitted") || fault.contains("permission denied") || fault.contains("superuser") {
-        "This `traceroute` opens a raw socket: give the server's unit `AmbientCapabilities=CAP_NET_RAW`, or install \
-         one that needs no right (Debian's package traceroute)."
-    } else {
-        return fault.to_owned();
-    };
-    format!("{fault}\n{remedy}")
+    const REMEDIES: &Remedies = &[
+        (&["was not found"], "Install traceroute."),
+        (&["invalid option"], "Install Debian's traceroute or BusyBox's: this one knows other options."),
+        (
+            &["not permitted", "permission denied", "superuser"],
+            "This `traceroute` opens a raw socket: give the server's unit `AmbientCapabilities=CAP_NET_RAW`, or \
+             install one that needs no right (Debian's package traceroute).",
+        ),
+    ];
+    remedied(fault, REMEDIES)
 }
 
 #[cfg(test)]
