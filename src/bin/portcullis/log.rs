@@ -7,7 +7,8 @@
 //! the rest when there is room again. Stderr itself is left as it is: making it non-blocking would change
 //! the descriptor of whoever started us.
 
-use log::{Level, LevelFilter, Metadata, Record};
+use env_logger::{Builder, Target, fmt::Formatter};
+use log::{Level, LevelFilter, Record};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::fmt::{self, Write as _};
 use std::io::{self, Write};
@@ -39,10 +40,16 @@ pub(crate) fn init(level: Option<LevelFilter>) -> Result<Log, String> {
     };
     let (wake, woken) = async_channel::bounded(1);
     let shared = Arc::new(Mutex::new(Backlog::default()));
-    let lines = Lines { level, journal: reads_priorities(), shared: shared.clone(), wake };
-    // It lives as long as the process does, which can have no other one.
-    log::set_logger(Box::leak(Box::new(lines))).map_err(|error| format!("cannot log: {error}"))?;
-    log::set_max_level(level);
+    let journal = reads_priorities();
+    Builder::new()
+        .filter_level(level.min(LevelFilter::Warn))
+        .filter_module("portcullis", level)
+        // An example that includes this file is a crate of another name.
+        .filter_module(module_path!().split("::").next().unwrap_or_default(), level)
+        .format(move |out, record| line(out, record, journal, SystemTime::now()))
+        .target(Target::Pipe(Box::new(Bounded { shared: shared.clone(), wake })))
+        .try_init()
+        .map_err(|error| format!("cannot log: {error}"))?;
     Ok(Log { shared, woken })
 }
 
@@ -71,33 +78,24 @@ impl Log {
     }
 }
 
-/// The end that records come in at.
-struct Lines {
-    level: LevelFilter,
-    /// Whether the journal reads them, which knows the time.
-    journal: bool,
+/// What the logger writes into: each call brings one whole line.
+struct Bounded {
     shared: Arc<Mutex<Backlog>>,
     wake: async_channel::Sender<()>,
 }
 
-impl log::Log for Lines {
-    fn enabled(&self, of: &Metadata<'_>) -> bool {
-        // An example that includes this file is a crate of another name.
-        let ours = ["portcullis", module_path!().split("::").next().unwrap_or_default()];
-        let is_ours = ours.iter().any(|name| of.target().starts_with(name));
-        of.level() <= if is_ours { self.level } else { self.level.min(LevelFilter::Warn) }
-    }
-
-    fn log(&self, record: &Record<'_>) {
-        if self.enabled(record.metadata())
-            && !locked(&self.shared).push(line(record, self.journal, SystemTime::now()).as_bytes(), &mut Stderr)
-        {
+impl Write for Bounded {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        if !locked(&self.shared).push(line, &mut Stderr) {
             // Full means that the news is on its way already.
             let _ = self.wake.try_send(());
         }
+        Ok(line.len())
     }
 
-    fn flush(&self) {}
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// A panic while the lock was held leaves bytes that are still worth writing.
@@ -137,7 +135,7 @@ struct Backlog {
 
 impl Backlog {
     /// Takes a line and writes what there is room for; true if nothing waits.
-    fn push(&mut self, line: &[u8], sink: &mut dyn Sink) -> bool {
+    fn push(&mut self, line: &[u8], sink: &mut impl Sink) -> bool {
         if self.dropped > 0 && !self.flush(sink) {
             // Lines after a gap come after the word about it, or the gap would be in the wrong place.
             self.dropped += 1;
@@ -153,7 +151,7 @@ impl Backlog {
         self.flush(sink)
     }
 
-    fn flush(&mut self, sink: &mut dyn Sink) -> bool {
+    fn flush(&mut self, sink: &mut impl Sink) -> bool {
         let mut done = 0;
         while done < self.bytes.len() && sink.has_room() {
             let end = self.bytes.len().min(done + WRITE_BYTES_MAX);
@@ -186,16 +184,16 @@ fn reads_priorities() -> bool {
     std::env::var("JOURNAL_STREAM").is_ok_and(|journal| stderr.is_ok_and(|stderr| stderr == journal))
 }
 
-/// One record as one line.
-fn line(record: &Record<'_>, journal: bool, now: SystemTime) -> String {
-    let mut line = match journal {
-        true => format!("<{}>", priority(record.level())),
-        false => format!("{} {:<5} ", Utc(now), record.level()),
-    };
+/// Writes one record as one line.
+fn line(out: &mut Formatter, record: &Record<'_>, journal: bool, now: SystemTime) -> io::Result<()> {
+    match journal {
+        true => write!(out, "<{}>", priority(record.level()))?,
+        false => write!(out, "{} {:<5} ", Utc(now), record.level())?,
+    }
+    let mut text = String::new();
     // Writing into a String fails only if a `Display` of the message does: then the line is short.
-    let _ = write!(Escaped(&mut line), "{}: {}", record.target(), record.args());
-    line.push('\n');
-    line
+    let _ = write!(Escaped(&mut text), "{}: {}", record.target(), record.args());
+    writeln!(out, "{text}")
 }
 
 /// The journal's priorities, sd-daemon(3).
@@ -288,30 +286,6 @@ mod tests {
         for (ms, text) in cases {
             assert_eq!(Utc(UNIX_EPOCH + Duration::from_millis(ms)).to_string(), text);
         }
-    }
-
-    #[test]
-    fn of_other_crates_only_warnings_and_errors_are_shown() {
-        let (wake, _woken) = async_channel::bounded(1);
-        let mut lines = Lines { level: LevelFilter::Debug, journal: false, shared: Arc::default(), wake };
-        let shown = |lines: &Lines, target: &str, level: Level| {
-            log::Log::enabled(lines, &Metadata::builder().target(target).level(level).build())
-        };
-        assert!(shown(&lines, "portcullis::net", Level::Debug) && !shown(&lines, "portcullis::net", Level::Trace));
-        assert!(shown(&lines, "polling", Level::Warn) && !shown(&lines, "polling", Level::Info));
-        lines.level = LevelFilter::Error;
-        assert!(!shown(&lines, "portcullis", Level::Warn) && !shown(&lines, "polling", Level::Warn));
-    }
-
-    #[test]
-    fn a_line_has_its_time_or_the_journals_priority() {
-        let now = UNIX_EPOCH + Duration::from_millis(1_795_460_645_123);
-        let written = |journal| {
-            let text = format_args!("a\nb");
-            line(&Record::builder().target("portcullis").level(Level::Info).args(text).build(), journal, now)
-        };
-        assert_eq!(written(false), "2026-11-23T19:04:05.123Z INFO  portcullis: a\\nb\n");
-        assert_eq!(written(true), "<6>portcullis: a\\nb\n");
     }
 
     #[test]

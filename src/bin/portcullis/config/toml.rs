@@ -1,15 +1,13 @@
 //! TOML 1.1 as a tree in which everything knows where it stands.
 //!
-//! `text` says what stands there; decided here is what the pieces mean together: which tables are one, and that
-//! nothing is said twice. The first fault ends it, and names the place, for a duplicate both places. What the keys
+//! `toml_parser` says what the text is made of; decided here is what the pieces mean together: which tables are
+//! one, and that nothing is said twice. A fault names the place, and for a duplicate both places. What the keys
 //! mean is not known here.
 
-mod text;
-
-use self::text::Text;
-use crate::tools::short;
-use serde_json::Value;
 use std::fmt;
+use toml_parser::decoder::{Encoding, ScalarKind};
+use toml_parser::parser::{EventReceiver, RecursionGuard, parse_document};
+use toml_parser::{ErrorSink, Expected, ParseError, Raw, Span};
 
 /// Arrays in arrays; the deepest thing that means something here has three.
 const DEPTH_MAX: u32 = 16;
@@ -114,7 +112,30 @@ impl Source {
         if let Some(at) = (0..bytes.len()).find(is_control) {
             return Err(fault(at, &format!("a control character, U+{:04X}: write \\u{0:04x} in a string", bytes[at])));
         }
-        Build { source: self, text: Text::new(&self.text) }.document()
+        let tokens = toml_parser::Source::new(&self.text).lex().into_vec();
+        let mut pieces = Pieces { list: Vec::new() };
+        let mut error = None;
+        parse_document(&tokens, &mut RecursionGuard::new(&mut pieces, DEPTH_MAX), &mut error);
+        if let Some(error) = error {
+            return Err(self.syntax(&error));
+        }
+        let mut build = Build { source: self, pieces: pieces.list.into_iter().peekable() };
+        build.document()
+    }
+
+    /// A fault of the syntax, in words.
+    fn syntax(&self, error: &ParseError) -> Fault {
+        let at = error.unexpected().or(error.context()).map_or(0, |span| span.start());
+        let mut why = error.description().to_owned();
+        for (n, expected) in error.expected().unwrap_or_default().iter().enumerate() {
+            why.push_str(if n == 0 { ", expected " } else { ", " });
+            match expected {
+                Expected::Literal(text) => why.extend(["`", if *text == "\n" { "\\n" } else { text }, "`"]),
+                Expected::Description(text) => why.push_str(text),
+                _ => why.push_str("something else"),
+            }
+        }
+        Fault { at, why }
     }
 }
 
@@ -137,13 +158,9 @@ impl Item {
 impl fmt::Display for Item {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Item::Text(text) => write!(f, "{:?}", short(text)),
+            Item::Text(text) => write!(f, "{:?}", text.chars().take(64).collect::<String>()),
             Item::Integer(number) => write!(f, "{number}"),
-            Item::Float(number) => {
-                // As JSON writes it: the standard library's writer of floats is 15 KB of program.
-                let text = Value::from(*number).to_string();
-                f.write_str(text.strip_suffix(".0").unwrap_or(&text))
-            }
+            Item::Float(number) => write!(f, "{number}"),
             Item::Boolean(yes) => write!(f, "{yes}"),
             Item::Date(text) => f.write_str(text),
             other => f.write_str(other.kind()),
@@ -151,7 +168,78 @@ impl fmt::Display for Item {
     }
 }
 
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Kind {
+    HeaderOpen,
+    TablesOpen,
+    HeaderClose,
+    Key,
+    Equals,
+    Scalar,
+    ListOpen,
+    ListClose,
+    InlineOpen,
+    InlineClose,
+}
+
+/// A piece of the text that means something.
+#[derive(Clone, Copy, Debug)]
+struct Piece {
+    kind: Kind,
+    span: Span,
+    encoding: Option<Encoding>,
+}
+
+struct Pieces {
+    list: Vec<Piece>,
+}
+
+impl Pieces {
+    fn push(&mut self, kind: Kind, span: Span, encoding: Option<Encoding>) {
+        self.list.push(Piece { kind, span, encoding });
+    }
+}
+
+impl EventReceiver for Pieces {
+    fn std_table_open(&mut self, span: Span, _: &mut dyn ErrorSink) {
+        self.push(Kind::HeaderOpen, span, None);
+    }
+    fn std_table_close(&mut self, span: Span, _: &mut dyn ErrorSink) {
+        self.push(Kind::HeaderClose, span, None);
+    }
+    fn array_table_open(&mut self, span: Span, _: &mut dyn ErrorSink) {
+        self.push(Kind::TablesOpen, span, None);
+    }
+    fn array_table_close(&mut self, span: Span, _: &mut dyn ErrorSink) {
+        self.push(Kind::HeaderClose, span, None);
+    }
+    fn inline_table_open(&mut self, span: Span, _: &mut dyn ErrorSink) -> bool {
+        self.push(Kind::InlineOpen, span, None);
+        true
+    }
+    fn inline_table_close(&mut self, span: Span, _: &mut dyn ErrorSink) {
+        self.push(Kind::InlineClose, span, None);
+    }
+    fn array_open(&mut self, span: Span, _: &mut dyn ErrorSink) -> bool {
+        self.push(Kind::ListOpen, span, None);
+        true
+    }
+    fn array_close(&mut self, span: Span, _: &mut dyn ErrorSink) {
+        self.push(Kind::ListClose, span, None);
+    }
+    fn simple_key(&mut self, span: Span, encoding: Option<Encoding>, _: &mut dyn ErrorSink) {
+        self.push(Kind::Key, span, encoding);
+    }
+    fn key_val_sep(&mut self, span: Span, _: &mut dyn ErrorSink) {
+        self.push(Kind::Equals, span, None);
+    }
+    fn scalar(&mut self, span: Span, encoding: Option<Encoding>, _: &mut dyn ErrorSink) {
+        self.push(Kind::Scalar, span, encoding);
+    }
+}
+
 /// A key on the way to a value.
+#[derive(Clone, Debug)]
 struct Key {
     text: String,
     at: usize,
@@ -160,107 +248,85 @@ struct Key {
 /// Puts the pieces together.
 struct Build<'a> {
     source: &'a Source,
-    text: Text<'a>,
+    pieces: std::iter::Peekable<std::vec::IntoIter<Piece>>,
 }
 
 impl Build<'_> {
     fn document(&mut self) -> Result<Table, Fault> {
         let mut root = Table::new(Origin::Header);
         let mut header: Vec<Key> = Vec::new();
-        loop {
-            self.text.gap();
-            let Some(first) = self.text.peek() else { return Ok(root) };
-            if first == '[' {
-                header = self.header(&mut root)?;
-            } else {
-                let table = self.descend(&mut root, &header, Origin::Path)?;
-                self.entry(table, 0)?;
+        while let Some(piece) = self.pieces.peek().copied() {
+            match piece.kind {
+                Kind::HeaderOpen | Kind::TablesOpen => {
+                    self.pieces.next();
+                    header = self.keys(Kind::HeaderClose)?;
+                    let (last, way) =
+                        header.split_last().ok_or_else(|| fault(piece.span.start(), "an empty header"))?;
+                    let table = self.descend(&mut root, way, Origin::Path)?;
+                    match piece.kind {
+                        Kind::TablesOpen => self.append(table, last)?,
+                        _ => self.open(table, last)?,
+                    }
+                }
+                _ => {
+                    let table = self.descend(&mut root, &header, Origin::Path)?;
+                    self.entry(table)?;
+                }
             }
-            self.text.line_end()?;
         }
+        Ok(root)
     }
 
-    /// `[a.b]` or `[[a.b]]`, and the table that it begins.
-    fn header(&mut self, root: &mut Table) -> Result<Vec<Key>, Fault> {
-        let is_list = self.text.take("[[");
-        let (end, unclosed) = match is_list {
-            true => ("]]", "unclosed array table, expected `]]`"),
-            false => ("]", "unclosed table, expected `]`"),
-        };
-        let _ = is_list || self.text.take("[");
-        let keys = self.text.keys()?;
-        if !self.text.take(end) {
-            return Err(fault(self.text.at, unclosed));
-        }
-        if let Some((last, way)) = keys.split_last() {
-            let table = self.descend(root, way, Origin::Path)?;
-            match is_list {
-                true => self.append(table, last)?,
-                false => self.open(table, last)?,
+    /// The keys up to a piece of this kind, which is taken too.
+    fn keys(&mut self, end: Kind) -> Result<Vec<Key>, Fault> {
+        let mut keys = Vec::new();
+        for piece in self.pieces.by_ref() {
+            match piece.kind {
+                Kind::Key => keys.push(Key { text: self.source.decode(piece)?.1, at: piece.span.start() }),
+                kind if kind == end => break,
+                _ => return Err(fault(piece.span.start(), "expected a key")),
             }
         }
         Ok(keys)
     }
 
     /// `a.b = value`, into a table.
-    fn entry(&mut self, table: &mut Table, depth: u32) -> Result<(), Fault> {
-        let mut keys = self.text.keys()?;
-        if !self.text.take("=") {
-            return Err(fault(self.text.at, "key with no value, expected `=`"));
-        }
-        let Some(last) = keys.pop() else { return Ok(()) };
-        let table = self.descend(table, &keys, Origin::Dotted)?;
+    fn entry(&mut self, table: &mut Table) -> Result<(), Fault> {
+        let keys = self.keys(Kind::Equals)?;
+        let (last, way) = keys.split_last().ok_or_else(|| fault(0, "expected a key before `=`"))?;
+        let table = self.descend(table, way, Origin::Dotted)?;
         if let Some(first) = table.find(&last.text) {
-            return Err(self.twice(&last, first));
+            return Err(self.twice(last, first));
         }
-        let node = self.value(depth)?;
-        table.entries.push(Entry { key: last.text, at: last.at, node });
+        let node = self.value(last.at)?;
+        table.entries.push(Entry { key: last.text.clone(), at: last.at, node });
         Ok(())
     }
 
-    fn value(&mut self, depth: u32) -> Result<Node, Fault> {
-        self.text.blanks();
-        let at = self.text.at;
-        let is_list = self.text.take("[");
-        let is_table = !is_list && self.text.take("{");
-        if depth == DEPTH_MAX && (is_list || is_table) {
-            return Err(fault(at, "cannot recurse further; max recursion depth met"));
-        }
-        let item = if is_list {
-            let mut nodes = Vec::new();
-            while !self.is_over("]", !nodes.is_empty())? {
-                nodes.push(self.value(depth + 1)?);
+    fn value(&mut self, before: usize) -> Result<Node, Fault> {
+        let missing = || fault(before, "expected a value");
+        let piece = self.pieces.next().ok_or_else(missing)?;
+        let at = piece.span.start();
+        let item = match piece.kind {
+            Kind::Scalar => self.source.scalar(piece)?,
+            Kind::ListOpen => {
+                let mut nodes = Vec::new();
+                while self.pieces.next_if(|next| next.kind == Kind::ListClose).is_none() {
+                    nodes.push(self.value(at)?);
+                }
+                Item::List(List { nodes, is_open: false })
             }
-            Item::List(List { nodes, is_open: false })
-        } else if is_table {
-            let mut table = Table::new(Origin::Inline);
-            while !self.is_over("}", !table.entries.is_empty())? {
-                self.entry(&mut table, depth + 1)?;
+            Kind::InlineOpen => {
+                let mut table = Table::new(Origin::Inline);
+                while self.pieces.next_if(|next| next.kind == Kind::InlineClose).is_none() {
+                    self.pieces.peek().ok_or_else(missing)?;
+                    self.entry(&mut table)?;
+                }
+                Item::Table(table)
             }
-            Item::Table(table)
-        } else {
-            self.text.scalar()?
+            _ => return Err(missing()),
         };
         Ok(Node { at, item })
-    }
-
-    /// Whether an array or a table in braces ends here; if not, something of it comes next. Between two there is a
-    /// comma, and one may stand behind the last.
-    fn is_over(&mut self, end: &str, is_behind_one: bool) -> Result<bool, Fault> {
-        self.text.gap();
-        let has_comma = is_behind_one && self.text.take(",");
-        self.text.gap();
-        if self.text.take(end) {
-            return Ok(true);
-        }
-        let what = if end == "]" { "array" } else { "inline table" };
-        let why = match self.text.peek() {
-            None => format!("unclosed {what}, expected `{end}`"),
-            Some(',') => format!("extra comma in {what}, expected something before it or `{end}`"),
-            Some(_) if is_behind_one && !has_comma => format!("missing comma in {what}, expected `,` or `{end}`"),
-            Some(_) => return Ok(false),
-        };
-        Err(fault(self.text.at, &why))
     }
 
     /// The table at the end of the way; what is not there yet is made. Of an array of tables it is the last.
@@ -341,6 +407,44 @@ impl Table {
         let node = Node { at: key.at, item: Item::Table(Table::new(origin)) };
         self.entries.push(Entry { key: key.text.clone(), at: key.at, node });
         self.entries.len() - 1
+    }
+}
+
+impl Source {
+    /// A key or a scalar without its quotes, escapes and underscores.
+    fn decode(&self, piece: Piece) -> Result<(ScalarKind, String), Fault> {
+        let raw = self.text.get(piece.span.start()..piece.span.end()).unwrap_or_default();
+        let raw = Raw::new_unchecked(raw, piece.encoding, piece.span);
+        let (mut text, mut error) = (String::new(), None);
+        let kind = match piece.kind {
+            Kind::Key => {
+                raw.decode_key(&mut text, &mut error);
+                ScalarKind::String
+            }
+            _ => raw.decode_scalar(&mut text, &mut error),
+        };
+        match error {
+            None => Ok((kind, text)),
+            Some(error) => Err(self.syntax(&error)),
+        }
+    }
+
+    fn scalar(&self, piece: Piece) -> Result<Item, Fault> {
+        let at = piece.span.start();
+        let (kind, text) = self.decode(piece)?;
+        Ok(match kind {
+            ScalarKind::String => Item::Text(text),
+            ScalarKind::Boolean(yes) => Item::Boolean(yes),
+            ScalarKind::DateTime => Item::Date(text),
+            ScalarKind::Float => match text.parse::<f64>() {
+                Ok(number) if number.is_finite() => Item::Float(number),
+                _ => return Err(fault(at, "expected a finite number")),
+            },
+            ScalarKind::Integer(radix) => match i64::from_str_radix(&text, radix.value()) {
+                Ok(number) => Item::Integer(number),
+                Err(_) => return Err(fault(at, "expected an integer of at most 64 bits")),
+            },
+        })
     }
 }
 
