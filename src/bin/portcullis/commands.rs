@@ -10,7 +10,7 @@ pub(crate) mod client;
 use self::client::Question;
 use crate::config::{self, Config, matches};
 use crate::declared::{self, lanes::Lanes};
-use crate::options::{Options, Program, Wish, Word, Words, parse};
+use crate::options::{Options, Program, Wish, parse};
 use crate::serve::{fail, say};
 use crate::{process, tools};
 use portcullis::{Server, Toolset};
@@ -23,21 +23,21 @@ use std::time::SystemTime;
 
 /// What a command line of one of these commands says.
 #[derive(Debug, Default, PartialEq)]
-struct Said {
+struct Words {
     config: Option<PathBuf>,
     others: Vec<String>,
     help: bool,
 }
 
 /// Runs one of the commands.
-pub(crate) fn main(program: &Program, command: &str, args: Vec<OsString>) -> ExitCode {
+pub(crate) fn main(program: &Program, command: &str, args: impl Iterator<Item = OsString>) -> ExitCode {
     let (usage, most) = match command {
         "check-config" => ("check-config FILE", 1),
         "tools" => ("tools [--config FILE]", 0),
         _ => ("call TOOL ['{\"argument\": \"value\"}'] [--config FILE]", 2),
     };
     let usage = format!("usage: {} {usage}", program.name);
-    let words = match words(args) {
+    let words = match words(args.collect()) {
         Ok(words) if words.help => {
             say(&format!("{usage}\n"));
             return ExitCode::SUCCESS;
@@ -81,25 +81,21 @@ impl From<String> for Failed {
     }
 }
 
-fn words(args: Vec<OsString>) -> Result<Said, String> {
-    let mut said = Said::default();
-    let mut words = Words::new(args);
-    while let Some(word) = words.next() {
-        match word {
-            Word::Short('h') => said.help = true,
-            Word::Long(name, None) if name == "help" => said.help = true,
-            Word::Long(name, _) if name == "config" && said.config.is_some() => {
-                return Err("`--config` is given twice".into());
+fn words(args: Vec<OsString>) -> Result<Words, String> {
+    let mut said = Words::default();
+    let mut parser = lexopt::Parser::from_args(args);
+    while let Some(arg) = parser.next().map_err(|error| error.to_string())? {
+        match arg {
+            lexopt::Arg::Short('h') | lexopt::Arg::Long("help") => said.help = true,
+            lexopt::Arg::Long("config") if said.config.is_some() => return Err("`--config` is given twice".into()),
+            lexopt::Arg::Long("config") => {
+                said.config = Some(parser.value().map_err(|_| "`--config`: no value, expected a file")?.into());
             }
-            Word::Long(name, value) if name == "config" => {
-                let file = value.or_else(|| words.value()).ok_or("`--config`: no value, expected a file")?;
-                said.config = Some(file.into());
+            lexopt::Arg::Value(value) => {
+                said.others.push(value.into_string().map_err(|raw| format!("{raw:?} is not UTF-8 text"))?);
             }
-            Word::Other(word) => {
-                said.others.push(word.into_string().map_err(|raw| format!("{raw:?} is not UTF-8 text"))?);
-            }
-            Word::Short(letter) => return Err(format!("unknown argument \"-{letter}\"")),
-            Word::Long(name, _) => return Err(format!("unknown argument \"--{name}\"")),
+            lexopt::Arg::Short(letter) => return Err(format!("unknown argument \"-{letter}\"")),
+            lexopt::Arg::Long(name) => return Err(format!("unknown argument \"--{name}\"")),
         }
     }
     Ok(said)
@@ -194,7 +190,7 @@ fn call(program: &Program, file: Option<&Path>, tool: &str, arguments: &str) -> 
 mod tests {
     use super::*;
 
-    fn read(line: &str) -> Result<Said, String> {
+    fn read(line: &str) -> Result<Words, String> {
         words(line.split_whitespace().map(OsString::from).collect())
     }
 

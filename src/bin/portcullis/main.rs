@@ -23,7 +23,6 @@ mod sessions;
 mod stdio;
 mod tools;
 
-use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 
@@ -41,14 +40,11 @@ const PROGRAM: options::Program = options::Program {
 
 /// The first word says what is wanted; without one, or with an option first, it is to serve.
 fn main() -> ExitCode {
-    let mut args = std::env::args_os();
-    args.next();
-    let mut args: Vec<OsString> = args.collect();
-    let has_command = args.first().is_some_and(|word| !word.as_encoded_bytes().starts_with(b"-"));
-    let command = has_command.then(|| args.remove(0));
+    let mut args = std::env::args_os().skip(1).peekable();
+    let command = args.next_if(|word| !word.as_encoded_bytes().starts_with(b"-"));
     match command.as_ref().map(|word| word.to_string_lossy()).as_deref() {
-        None | Some("serve") => serve::main(&PROGRAM, args.into_iter(), tools::describe),
-        Some("stdio") => stdio::main(&PROGRAM, args.into_iter(), tools::describe),
+        None | Some("serve") => serve::main(&PROGRAM, args, tools::describe),
+        Some("stdio") => stdio::main(&PROGRAM, args, tools::describe),
         #[cfg(feature = "config")]
         Some(word @ ("check-config" | "tools" | "call")) => commands::main(&PROGRAM, word, args),
         Some("sessions") => sessions::main(&PROGRAM, args),

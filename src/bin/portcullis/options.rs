@@ -6,12 +6,8 @@
 //! ([`Given`]); the command line wins over it, option by option. Nothing here opens a file or a socket: who reads
 //! one is [`Program::config`]. The example `echo` uses the same options (it includes this file by its path).
 
-// Named, because examples include this file by its path.
-#[path = "words.rs"]
-mod words;
-
-pub(crate) use self::words::{Word, Words};
 use crate::bounds::{self, BOUNDS, Setting};
+use lexopt::{Arg, Parser};
 use log::LevelFilter;
 use portcullis::{Builder, Cidr, Handle, Limits, Toolset};
 use std::ffi::OsString;
@@ -74,10 +70,9 @@ pub(crate) struct Given {
 }
 
 /// Where sessions are shown to whoever runs the machine.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Debug {
     /// Nowhere.
-    #[default]
     Off,
     /// On a loopback address.
     Tcp(SocketAddr),
@@ -86,7 +81,6 @@ pub(crate) enum Debug {
 }
 
 /// Everything the command line said.
-#[derive(Default)]
 pub(crate) struct Options {
     /// Addresses to serve on; the defaults if `listen_given` is false.
     pub(crate) listen: Vec<SocketAddr>,
@@ -326,17 +320,18 @@ fn is_visible(text: &str) -> bool {
 pub(crate) fn parse(program: &Program, args: Vec<OsString>) -> Result<Wish, String> {
     let mut options = Options::of(program);
     let mut seen: Vec<&'static str> = Vec::new();
-    let mut words = Words::new(args);
-    while let Some(word) = words.next() {
-        match word {
-            Word::Short('h') => return Ok(Wish::Print(help(program))),
-            Word::Long(name, _) if name == "help" => return Ok(Wish::Print(help(program))),
-            Word::Short('V') => return Ok(Wish::Print(version(program))),
-            Word::Long(name, _) if name == "version" => return Ok(Wish::Print(version(program))),
-            Word::Long(name, value) => read(program, &mut options, &mut words, &name, value, &mut seen)?,
-            Word::Short(letter) => return Err(unknown(program, &format!("-{letter}"))),
-            Word::Other(word) => return Err(unknown(program, &word.to_string_lossy())),
-        }
+    let mut parser = Parser::from_args(args);
+    while let Some(arg) = parser.next().map_err(|error| error.to_string())? {
+        let name = match arg {
+            Arg::Short('h') | Arg::Long("help") => return Ok(Wish::Print(help(program))),
+            Arg::Short('V') | Arg::Long("version") => {
+                return Ok(Wish::Print(format!("{} {}\n", program.name, program.version)));
+            }
+            Arg::Long(name) => name.to_owned(),
+            Arg::Short(short) => return Err(unknown(program, &format!("-{short}"))),
+            Arg::Value(value) => return Err(unknown(program, &value.to_string_lossy())),
+        };
+        read(program, &mut options, &mut parser, &name, &mut seen)?;
     }
     let mut has_tokens = false;
     if let (Some(path), Some(load)) = (&options.config, program.config) {
@@ -354,8 +349,28 @@ pub(crate) fn parse(program: &Program, args: Vec<OsString>) -> Result<Wish, Stri
 impl Options {
     /// What holds where nothing is said.
     pub(crate) fn of(program: &Program) -> Options {
-        let debug_listen = program.debug_listen.clone();
-        Options { listen: LISTEN.to_vec(), debug_listen, grace: GRACE, ..Options::default() }
+        Options {
+            listen: LISTEN.to_vec(),
+            listen_given: false,
+            listen_unix: Vec::new(),
+            debug_listen: program.debug_listen.clone(),
+            debug_given: false,
+            token_file: None,
+            insecure_listen: false,
+            is_guarded: false,
+            allow_host: Vec::new(),
+            allow_origin: Vec::new(),
+            trust_proxy: Vec::new(),
+            base_path: None,
+            relative_endpoint: false,
+            log_level: None,
+            grace: GRACE,
+            memory: None,
+            limits: Limits::default(),
+            config: None,
+            loaded: None,
+            settings: Vec::new(),
+        }
     }
 
     /// The bounds, to be taken away.
@@ -375,13 +390,12 @@ impl Options {
     }
 }
 
-/// Reads one option and its value, which may stand in the next word.
+/// Reads one option and its value.
 fn read(
     program: &Program,
     options: &mut Options,
-    words: &mut Words,
+    parser: &mut Parser,
     name: &str,
-    value: Option<OsString>,
     seen: &mut Vec<&'static str>,
 ) -> Result<(), String> {
     let opt = OPTIONS.iter().find(|opt| opt.name == name && (opt.name != "config" || program.config.is_some()));
@@ -395,21 +409,16 @@ fn read(
         return Err(format!("`--{name}` is given twice: expected it once, because it stands for one value"));
     }
     seen.push(known);
-    let value = match value {
+    let value = match parser.optional_value() {
         Some(value) if unit.is_empty() => {
             return Err(format!("`--{name}`: got the value {value:?}, expected none, because it is a switch"));
         }
+        Some(value) => value,
         None if unit.is_empty() => OsString::new(),
-        value => value
-            .or_else(|| words.value())
-            .ok_or_else(|| format!("`--{name}`: no value, expected `--{name} {unit}`"))?,
+        None => parser.value().map_err(|_| format!("`--{name}`: no value, expected `--{name} {unit}`"))?,
     };
     let text = value.into_string().map_err(|raw| format!("`--{name}`: {raw:?} is not UTF-8 text"))?;
     options.set(known, &text).map_err(|expected| format!("`--{name}`: got {text:?}, {expected}"))
-}
-
-fn version(program: &Program) -> String {
-    format!("{} {}\n", program.name, program.version)
 }
 
 /// What to say of a word that means nothing here.

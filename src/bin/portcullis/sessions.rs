@@ -35,8 +35,8 @@ const WAIT: Duration = Duration::from_secs(5);
 const ANSWER_BYTES_MAX: u64 = 64 << 20;
 
 /// Runs the command. 0: printed. 1: nobody answered. 2: the command line makes no sense.
-pub(crate) fn main(program: &Program, args: Vec<OsString>) -> ExitCode {
-    let words: Vec<String> = args.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+pub(crate) fn main(program: &Program, args: impl Iterator<Item = OsString>) -> ExitCode {
+    let words: Vec<String> = args.map(|word| word.to_string_lossy().into_owned()).collect();
     match run(&words) {
         Ok(text) => {
             say(&text);
