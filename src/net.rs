@@ -16,3 +16,4 @@ mod ready;
 pub(crate) mod shell;
 mod show;
 pub(crate) mod socket;
+mod tasks;

@@ -266,6 +266,12 @@ impl Future for Turns {
     }
 }
 
+impl Drop for Turns {
+    fn drop(&mut self) {
+        self.shell.tasks.end();
+    }
+}
+
 /// Accepts and obeys until told to stop, then drains.
 async fn attend(shell: Rc<Shell>, doors: Vec<Door>, handle: Handle, until: Until) {
     // Changes of lists are those of a server before this one.
@@ -274,8 +280,7 @@ async fn attend(shell: Rc<Shell>, doors: Vec<Door>, handle: Handle, until: Until
     }
     let mut accepting = Vec::with_capacity(doors.len());
     for door in doors {
-        let task: Pin<Box<dyn Future<Output = ()>>> = Box::pin(door.serve(shell.clone()));
-        accepting.extend(shell.spawn(task));
+        accepting.extend(shell.spawn(door.serve(shell.clone())));
     }
     let grace = poll_fn(|cx| match commanded(&shell, &handle, cx) {
         Some(grace) => Poll::Ready(grace),

@@ -81,7 +81,6 @@ pub(crate) fn welcome(shell: &Rc<Shell>, ends: Ends) -> Option<Rc<Gone>> {
         link.shell.leaves(&presence);
     };
     *shell.lines.borrow_mut() = Some(lines);
-    let task: Pin<Box<dyn Future<Output = ()>>> = Box::pin(task);
     shell.spawn(task)?.detach();
     Some(gone)
 }

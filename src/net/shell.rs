@@ -13,6 +13,7 @@ use smol::LocalExecutor;
 use super::calls::{CallKey, Running};
 use super::crowd::Crowd;
 use super::ready::{ReadySet, Watched};
+use super::tasks::Tasks;
 use crate::clock::{Clock, Instant};
 use crate::context::Services;
 use crate::counters::{Counters, count, peak};
@@ -37,6 +38,7 @@ pub(crate) struct Shell {
     pub(crate) stopping: Cell<bool>,
     pub(crate) started: Instant,
     pub(crate) executor: RefCell<Weak<LocalExecutor<'static>>>,
+    pub(crate) tasks: Tasks,
     /// Made with the first socket: where connections are pipes there is none.
     sockets: OnceCell<Rc<ReadySet>>,
     buffers: RefCell<Vec<Vec<u8>>>,
@@ -48,6 +50,8 @@ pub(crate) struct Shell {
     beat_phase: Cell<u32>,
     connection_serial: Cell<u32>,
     pub(super) crowd: Cell<Crowd>,
+    /// The second in which refusals were last told, and how many.
+    told: Cell<(u64, u32)>,
     /// Who waits for the last connection to end.
     vacant: Cell<Option<Waker>>,
 }
@@ -98,6 +102,8 @@ const SCRATCH_BYTES: usize = 64 * 1024;
 /// could be given back.
 const BUFFERS_KEPT: usize = 4;
 const BUFFER_BYTES: usize = 4096;
+/// Refusals of the same second that are told in the log.
+const REFUSALS_PER_SECOND: u32 = 10;
 /// Keep-alives and expiries between two turns of the executor, so that ten thousand streams do not hold the loop.
 const DUE_PER_TURN: usize = 64;
 
@@ -115,6 +121,7 @@ impl Shell {
             stopping: Cell::new(false),
             started,
             executor: RefCell::new(Weak::new()),
+            tasks: Tasks::default(),
             sockets: OnceCell::new(),
             buffers: RefCell::new((0..BUFFERS_KEPT).map(|_| Vec::with_capacity(BUFFER_BYTES)).collect()),
             waits: RefCell::new(Wheel::new()),
@@ -124,6 +131,7 @@ impl Shell {
             beat_phase: Cell::new(0),
             connection_serial: Cell::new(0),
             crowd: Cell::default(),
+            told: Cell::default(),
             vacant: Cell::default(),
         })
     }
@@ -144,9 +152,19 @@ impl Shell {
         &self.services.common.counters
     }
 
+    /// May the log be told of one more refusal? Whoever is refused a thousand times a second does not fill it.
+    pub(super) fn may_tell(&self) -> bool {
+        let second = self.now().elapsed().as_secs();
+        let (when, count) = self.told.get();
+        let count = if when == second { count } else { 0 };
+        self.told.set((second, count.saturating_add(1)));
+        count < REFUSALS_PER_SECOND
+    }
+
     /// Starts a task; it ends with the server. Without an executor the server is gone, and so is the task.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + 'static) -> Option<smol::Task<()>> {
-        Some(self.executor.borrow().upgrade()?.spawn(task))
+        let executor = self.executor.borrow().upgrade()?;
+        Some(executor.spawn(self.tasks.lend(Box::pin(task))))
     }
 
     /// An empty buffer to write an answer into.
