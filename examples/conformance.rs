@@ -8,6 +8,8 @@
 
 #[path = "../src/bin/portcullis/bounds.rs"]
 mod bounds;
+#[path = "../src/bin/portcullis/help.rs"]
+mod help;
 #[path = "../src/bin/portcullis/listeners.rs"]
 mod listeners;
 #[path = "../src/bin/portcullis/log.rs"]

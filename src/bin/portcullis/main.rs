@@ -10,6 +10,7 @@ mod commands;
 mod config;
 #[cfg(feature = "config")]
 mod declared;
+mod help;
 mod listeners;
 mod log;
 mod notify;

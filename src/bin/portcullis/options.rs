@@ -7,11 +7,11 @@
 //! one is [`Program::config`]. The example `echo` uses the same options (it includes this file by its path).
 
 use crate::bounds::{self, BOUNDS, Setting};
+use crate::help::{help, is_command};
 use lexopt::{Arg, Parser};
 use log::LevelFilter;
 use portcullis::{Builder, Cidr, Handle, Limits, Toolset};
 use std::ffi::OsString;
-use std::fmt::Write;
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -117,6 +117,8 @@ pub(crate) struct Options {
     insecure_listen: bool,
     /// Whether callers are asked who they are, or somebody said that they need not be.
     is_guarded: bool,
+    /// Tokens of the file say who may ask.
+    pub(crate) has_tokens: bool,
     memory: Option<usize>,
     settings: Vec<Setting>,
 }
@@ -137,7 +139,7 @@ pub(crate) struct Opt {
     /// What stands behind it in the help; an empty one marks a switch.
     pub(crate) value: &'static str,
     pub(crate) repeatable: bool,
-    help: &'static str,
+    pub(crate) help: &'static str,
     set: Set,
 }
 
@@ -358,6 +360,7 @@ impl Options {
             token_file: None,
             insecure_listen: false,
             is_guarded: false,
+            has_tokens: false,
             allow_host: Vec::new(),
             allow_origin: Vec::new(),
             trust_proxy: Vec::new(),
@@ -423,7 +426,11 @@ fn read(
 
 /// What to say of a word that means nothing here.
 pub(crate) fn unknown(program: &Program, what: &str) -> String {
-    format!("unknown argument {what:?}: `{} --help` lists what there is", program.name)
+    let name = program.name;
+    if is_command(what) {
+        return format!("{what:?} is a command, and comes first: `{name} {what} …`");
+    }
+    format!("unknown argument {what:?}: `{name} --help` lists what there is")
 }
 
 /// What can only be judged once everything was read.
@@ -440,6 +447,7 @@ fn finish(mut options: Options, has_tokens: bool) -> Result<Options, String> {
     if has_tokens && options.token_file.is_some() {
         return Err("`--token-file` and `[[token]]` both say who may ask: keep one of them".into());
     }
+    options.has_tokens = has_tokens;
     options.is_guarded = options.token_file.is_some() || has_tokens || options.insecure_listen;
     options.listen.iter().try_for_each(|address| options.check_address(address))?;
     Ok(options)
@@ -457,51 +465,6 @@ impl Options {
              asks, or say `--insecure-listen` if everyone who reaches it may use every tool"
         ))
     }
-}
-
-/// What else the program does than to serve.
-const COMMANDS: &str = "\
-  stdio [--config FILE]          serve over stdin and stdout, as for `ssh HOST portcullis stdio`
-  check-config FILE              is a file for --config right, and what is in it?
-  tools [--config FILE]          list the tools
-  call TOOL ['{…}'] [--config F] run a tool here, without a client
-
-";
-
-/// The text of `--help`.
-fn help(program: &Program) -> String {
-    let mut text =
-        format!("{} {}: {}\n\nUsage: {} [OPTIONS]\n\n", program.name, program.version, program.about, program.name);
-    if program.config.is_some() {
-        text.push_str(COMMANDS);
-    }
-    for opt in OPTIONS.iter().filter(|opt| opt.name != "config" || program.config.is_some()) {
-        let usual = match (opt.name, &program.debug_listen) {
-            ("debug-listen", Debug::Tcp(address)) => format!(" [{address}]"),
-            ("debug-listen", _) => String::from(" [off]"),
-            _ => String::new(),
-        };
-        line(&mut text, opt.name, opt.value, &[opt.help, &usual].concat());
-    }
-    line(&mut text, "help", "", "print this");
-    line(&mut text, "version", "", "print the version");
-    text.push_str("\nLimits, with their defaults (seconds may have decimals, bytes a suffix K, M or G):\n");
-    let mut limits = Limits::default();
-    for bound in BOUNDS {
-        line(&mut text, bound.name, bound.unit(), &[bound.help, " [", &bound.shown(&mut limits), "]"].concat());
-    }
-    text.push_str(
-        "\nSIGTERM or SIGINT: running calls may finish within the grace. A second one ends at once.\n\
-                   SIGHUP: the files of --config and --token-file are read again, all or nothing.\n",
-    );
-    text
-}
-
-/// An option, what stands behind it, and what it is for.
-fn line(text: &mut String, name: &str, value: &str, help: &str) {
-    let option = format!("--{name} {value}");
-    // Writing into a String cannot fail.
-    let _ = writeln!(text, "  {:<30} {help}", option.trim_ascii_end());
 }
 
 #[cfg(test)]
@@ -612,7 +575,8 @@ mod tests {
             ("--relative-endpoint=yes", "expected none, because it is a switch"),
             ("--sesion-idle 5", r#"unknown argument "--sesion-idle": `portcullis --help`"#),
             ("-x", r#"unknown argument "-x""#),
-            ("serve", r#"unknown argument "serve""#),
+            ("word", r#"unknown argument "word""#),
+            ("--relative-endpoint serve", r#""serve" is a command, and comes first: `portcullis serve …`"#),
             ("--buffered-bytes-max 1M", "`--body-bytes-max` is 4M"),
         ];
         for (line, expected) in cases {
@@ -626,6 +590,9 @@ mod tests {
         let Ok(Wish::Print(text)) = wish("--help") else { panic!("no help") };
         for name in OPTIONS.iter().map(|opt| opt.name).chain(BOUNDS.iter().map(|bound| bound.name)) {
             assert!(text.contains(&format!("  --{name}")), "{name}");
+        }
+        for command in ["serve", "stdio", "sessions", "check-config", "tools", "call"] {
+            assert!(is_command(command) && text.contains(&format!("\n  {command} ")), "{command}");
         }
         assert!(text.contains("[127.0.0.1:8002]") && text.contains("[1800]") && text.contains("[4M]"), "{text}");
         assert_eq!(text.lines().find(|line| line.chars().count() > 100), None);

@@ -253,9 +253,14 @@ fn welcome(program: &Program, options: &Options, open: &Listeners) -> String {
     }
     let Some(first) = addresses.first() else { return text };
     let (name, url) = (program.name, format!("http://{}{base}/mcp", reachable(*first)));
-    let (header, headers) = match options.token_file {
-        Some(_) => (" --header \"Authorization: Bearer TOKEN\"", r#""headers":{"Authorization":"Bearer TOKEN"},"#),
-        None => ("", ""),
+    let token = match (&options.token_file, options.has_tokens) {
+        (Some(_), _) => "where TOKEN is a line of the token file.\n",
+        (None, true) => "where TOKEN is one whose digest is in the file, as `[[token]]`.\n",
+        (None, false) => "",
+    };
+    let (header, headers) = match token {
+        "" => ("", ""),
+        _ => (" --header \"Authorization: Bearer TOKEN\"", r#""headers":{"Authorization":"Bearer TOKEN"},"#),
     };
     let _ = writeln!(
         text,
@@ -264,9 +269,7 @@ fn welcome(program: &Program, options: &Options, open: &Listeners) -> String {
     // Neither the name nor a URL of ours has a letter that JSON would have to escape.
     let entry = format!(r#"{{{headers}"type":"http","url":"{url}"}}"#);
     let _ = writeln!(text, "or in its configuration\n  {{\"mcpServers\":{{\"{name}\":{entry}}}}}");
-    if options.token_file.is_some() {
-        text.push_str("where TOKEN is a line of the token file.\n");
-    }
+    text.push_str(token);
     text
 }
 

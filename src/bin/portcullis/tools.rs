@@ -32,8 +32,8 @@ const LOOK_WAIT: Duration = Duration::from_secs(20);
 
 /// Says what this server is.
 pub(crate) fn describe(builder: Builder, _: &Limits, _: &Handle) -> Builder {
-    let instructions =
-        "Read-only view of this machine: its network, its nftables firewall, its load; and ping, traceroute, DNS.";
+    let instructions = "This machine's network, its nftables firewall, its load; and ping, traceroute, DNS. Tools that may change \
+                        something are not marked read-only.";
     builder.title("Portcullis").instructions(instructions)
 }
 
