@@ -35,6 +35,8 @@ pub(crate) struct Call {
     /// The tool's name; empty for other methods.
     pub(crate) tool: Rc<str>,
     pub(crate) uncancellable: bool,
+    /// Its tool does not say that it only reads.
+    pub(crate) changes: bool,
     /// How long it may run.
     pub(crate) wait: Duration,
     pub(crate) started: Instant,
@@ -59,7 +61,8 @@ impl Call {
     pub(crate) fn new(cx: RequestContext, method: &'static str, work: Work, room: Charge, started: Instant) -> Call {
         let wait = cx.services().common.limits.call_wait;
         let none: Rc<str> = Rc::default();
-        Call { cx, method, tool: none, uncancellable: false, wait, started, work, beat: None, _room: room }
+        let (uncancellable, changes, beat) = (false, false, None);
+        Call { cx, method, tool: none, uncancellable, changes, wait, started, work, beat, _room: room }
     }
 
     /// Ends the call with `fault` before it has begun, unless a header is wrong, which is said first (T-18, T-19).

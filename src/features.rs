@@ -64,6 +64,7 @@ pub(crate) struct Features {
 pub(crate) struct ToolCall {
     pub(crate) name: Rc<str>,
     pub(crate) uncancellable: bool,
+    pub(crate) changes: bool,
     pub(crate) timeout: Option<Duration>,
 }
 
@@ -270,7 +271,12 @@ impl Features {
         };
         count(&cx.services().common.counters.calls_started);
         let tool = &entry.tool;
-        let about = ToolCall { name: entry.name.clone(), uncancellable: tool.uncancellable, timeout: tool.timeout };
+        let about = ToolCall {
+            name: entry.name.clone(),
+            uncancellable: tool.uncancellable,
+            changes: tool.changes(),
+            timeout: tool.timeout,
+        };
         let begin = || {
             let arguments: Value = serde_json::from_str(call.arguments())
                 .map_err(|error| Error::invalid_params(format!("arguments: {error}")))?;

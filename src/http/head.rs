@@ -96,7 +96,7 @@ impl Accept {
             let name = parts.next().unwrap_or_default();
             let excluded = parts.any(|parameter| {
                 let value = parameter.strip_prefix("q=").or_else(|| parameter.strip_prefix("Q="));
-                value.is_some_and(|q| q.trim().parse::<f32>().is_ok_and(|q| q <= 0.0))
+                value.is_some_and(|q| q.starts_with('0') && q.bytes().all(|byte| matches!(byte, b'0' | b'.')))
             });
             let is = |known: &str| name.eq_ignore_ascii_case(known);
             let slot = match name.len() {

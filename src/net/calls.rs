@@ -106,7 +106,9 @@ impl Shell {
         if end.failed {
             count(&self.counters().calls_failed);
         }
-        let level = if end.failed || took >= SLOW { log::Level::Info } else { log::Level::Debug };
+        // What may have changed something is told, however it ended: who it was is what one asks later.
+        let is_told = end.failed || call.changes || took >= SLOW;
+        let level = if is_told { log::Level::Info } else { log::Level::Debug };
         let CallEnd { outcome, failed, bytes, at } = end;
         let session = call.cx.peer().session;
         let ended = Ended { session, method: call.method, tool: &call.tool, took, outcome, failed, at };
@@ -133,8 +135,8 @@ impl Shell {
         let Ended { method, tool, outcome, .. } = end;
         log::log!(
             target: "portcullis", level,
-            "call session={} client={:?} method={method} tool={tool} id={} ms={} bytes={bytes} outcome={outcome}",
-            cx.session().unwrap_or_default(), cx.client().name, cx.request_id(), end.took.as_millis(),
+            "call session={} principal={} client={:?} method={method} tool={tool} id={} ms={} bytes={bytes} outcome={outcome}",
+            cx.session().unwrap_or_default(), cx.principal(), cx.client().name, cx.request_id(), end.took.as_millis(),
         );
     }
 

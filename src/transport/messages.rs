@@ -165,7 +165,7 @@ impl Desk<'_> {
         let begun = self.entry(asker, method, request, mirrored, &cx);
         let mut call = Call::new(cx, name, begun.work, room, self.now);
         if let Some(tool) = begun.tool {
-            (call.tool, call.uncancellable) = (tool.name, tool.uncancellable);
+            (call.tool, call.uncancellable, call.changes) = (tool.name, tool.uncancellable, tool.changes);
             call.wait = tool.timeout.unwrap_or(call.wait);
         }
         if method == Some(Method::Listen) {

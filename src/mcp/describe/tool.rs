@@ -117,6 +117,11 @@ impl Tool {
         self
     }
 
+    /// May a call of it change something, as far as it says?
+    pub(crate) fn changes(&self) -> bool {
+        self.annotations.get("readOnlyHint") != Some(&Value::Bool(true))
+    }
+
     pub(crate) fn name(&self) -> &str {
         &self.about.name
     }
