@@ -63,27 +63,32 @@ impl ReadySet {
     pub(crate) async fn serve(self: Rc<Self>) {
         let mut events = Vec::with_capacity(EVENTS_PER_WAIT);
         loop {
-            if let Err(error) = self.epoll.readable().await.and_then(|()| self.fetch(&mut events)) {
+            let told = match self.fetch(&mut events) {
+                // While there is something to do, this is asked again after it; the reactor only when there is not.
+                Ok(true) => Ok(smol::future::yield_now().await),
+                Ok(false) => self.epoll.readable().await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = told {
                 // There is nothing in it that could fail but a reactor that is gone, and then nothing else runs either.
                 return log::error!(target: "portcullis", "cannot wait for sockets: {error}");
             }
         }
     }
 
-    fn fetch(&self, events: &mut Vec<epoll::Event>) -> io::Result<()> {
-        loop {
-            events.clear();
-            match epoll::wait(self.epoll.get_ref(), spare_capacity(events), Some(&AT_ONCE)) {
-                Err(rustix::io::Errno::INTR) => continue,
-                waited => waited?,
-            };
-            for event in &*events {
-                self.note(event.data.u64() as usize, event.flags);
-            }
-            if events.len() < events.capacity() {
-                return Ok(());
+    /// Wakes those for whom something has changed; false if there was nobody.
+    fn fetch(&self, events: &mut Vec<epoll::Event>) -> io::Result<bool> {
+        events.clear();
+        match epoll::wait(self.epoll.get_ref(), spare_capacity(events), Some(&AT_ONCE)) {
+            Err(rustix::io::Errno::INTR) => {}
+            waited => {
+                waited?;
             }
         }
+        for event in &*events {
+            self.note(event.data.u64() as usize, event.flags);
+        }
+        Ok(!events.is_empty())
     }
 
     fn note(&self, key: usize, flags: epoll::EventFlags) {
