@@ -65,7 +65,10 @@ impl ReadySet {
         loop {
             let told = match self.fetch(&mut events) {
                 // While there is something to do, this is asked again after it; the reactor only when there is not.
-                Ok(true) => Ok(smol::future::yield_now().await),
+                Ok(true) => {
+                    smol::future::yield_now().await;
+                    Ok(())
+                }
                 Ok(false) => self.epoll.readable().await,
                 Err(error) => Err(error),
             };
