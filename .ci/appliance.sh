@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$ROOT"
 [ "$(id -u)" = 0 ] || skip "network namespaces need root"
 need_apt nftables iproute2 iputils-ping tcpdump procps wireguard-tools coreutils systemd
-cargo build -q --release
+cargo build -q --release --features config
 PROGRAM=$TARGET/release/portcullis
 FILE=$ROOT/examples/appliance.toml
 own_namespace "pc-app-$$" || skip "network namespaces cannot be made here"

@@ -12,7 +12,7 @@ need_py1
 for target in armv7 aarch64 armv5te; do
     qemu=qemu-arm
     [ $target != aarch64 ] || qemu=qemu-aarch64
-    CACHE=$CI_CACHE/static "$ROOT/packaging/static.sh" $target -- --bin portcullis --example echo >"$CI_TMP/built"
+    CACHE=$CI_CACHE/static "$ROOT/packaging/static.sh" $target -- --bin portcullis --example echo --features config >"$CI_TMP/built"
     program=$(sed -n 's#^\(.*/portcullis\) .*#\1#p' "$CI_TMP/built")
     ECHO=$(sed -n 's#^\(.*/examples/echo\) .*#\1#p' "$CI_TMP/built")
     for file in "$program" "$ECHO"; do

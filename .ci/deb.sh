@@ -7,7 +7,7 @@ set -euo pipefail
 [ "$(id -u)" = 0 ] || skip "a chroot needs root"
 need_apt debootstrap dpkg-dev binutils
 cd "$ROOT"
-cargo build -q --release
+cargo build -q --release --features config
 package=$(packaging/deb.sh "$TARGET/release/portcullis" "$CI_TMP")
 dpkg-deb --info "$package" >/dev/null
 # What it says it needs is what it needs. Relocations as bitmaps have a name of their own, and came with glibc 2.36.

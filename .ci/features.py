@@ -19,7 +19,7 @@ REVISIONS = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25", "2026-07-28
 ID = re.compile(r"([ABFGHSTVWX])-(\d{1,3})")
 SPAN = re.compile(ID.pattern + r"(?: ?… ?" + ID.pattern + r")?")
 TRANSCRIPTS = "transcripts::every_"
-UPDATE = "cargo test 2>&1 | python3 .ci/features.py --write"
+UPDATE = "cargo test --all-features 2>&1 | python3 .ci/features.py --write"
 
 
 def spans(text):

@@ -5,7 +5,7 @@ set -euo pipefail
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
-(cd "$ROOT" && cargo build -q --release)
+(cd "$ROOT" && cargo build -q --release --features config)
 need_echo
 need_apt prometheus curl
 need_python page websocket-client==1.9.0 prometheus_client==0.26.0

@@ -7,7 +7,7 @@ set -euo pipefail
 
 need_apt busybox
 cd "$ROOT"
-cargo build -q --release
+cargo build -q --release --features config
 program=$TARGET/release/portcullis
 init=packaging/openwrt/portcullis.init
 busybox ash -n "$init"

@@ -8,7 +8,7 @@ exposure_max=2.0
 
 need_apt systemd
 cd "$ROOT"
-cargo build -q --release
+cargo build -q --release --features config
 python3 .ci/service.py "$TARGET/release/portcullis"
 
 # `verify` looks for the program where the unit says it is.

@@ -16,18 +16,18 @@ symbols=$CI_TMP/symbols
 # note NAME FILE
 note() { printf '%s: %s\n' "$1" "$(stat -c %s "$2")" | tee -a "$found"; }
 
-cargo build -q --release
-note "program, x86_64, release" "$TARGET/release/portcullis"
-# In folders of their own, so that the program of the other stages stays as it is.
-CARGO_TARGET_DIR=$CI_CACHE/sizes cargo build -q --release --bin portcullis --no-default-features --features program
-note "program without config and page, x86_64, release" "$CI_CACHE/sizes/release/portcullis"
+# In a folder of their own, so that the program of the other stages stays as it is.
+CARGO_TARGET_DIR=$CI_CACHE/sizes cargo build -q --release --bin portcullis
+note "program, x86_64, release" "$CI_CACHE/sizes/release/portcullis"
+CARGO_TARGET_DIR=$CI_CACHE/sizes cargo build -q --release --bin portcullis --features config
+note "program with config, x86_64, release" "$CI_CACHE/sizes/release/portcullis"
 CARGO_TARGET_DIR=$CI_CACHE/sizes cargo build -q --release --example hello --no-default-features
 note "library, x86_64, release" "$CI_CACHE/sizes/release/examples/hello"
 for target in x86_64 armv7 aarch64 armv5te; do
     CACHE=$CI_CACHE/static packaging/static.sh "$target" >"$CI_TMP/built"
-    note "program, $target, small" "$(cut -d' ' -f1 "$CI_TMP/built")"
+    note "program with config, $target, small" "$(cut -d' ' -f1 "$CI_TMP/built")"
     CACHE=$CI_CACHE/static packaging/static.sh "$target" -- --bin portcullis --no-default-features --features program >"$CI_TMP/built"
-    note "program without config and page, $target, small" "$(cut -d' ' -f1 "$CI_TMP/built")"
+    note "program without page, $target, small" "$(cut -d' ' -f1 "$CI_TMP/built")"
 done
 
 if [ "${1:-}" = --write ]; then

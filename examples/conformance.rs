@@ -71,6 +71,7 @@ fn main() -> ExitCode {
         name: "conformance",
         version: env!("CARGO_PKG_VERSION"),
         about: "an MCP server with the fixtures of the official conformance suite",
+        has_commands: false,
         debug_listen: options::Debug::Off,
         tools: |tools, _| tools,
         config: None,

@@ -107,6 +107,7 @@ fn main() -> ExitCode {
         name: "echo",
         version: env!("CARGO_PKG_VERSION"),
         about: "an MCP server with the tools echo, add and slow",
+        has_commands: false,
         debug_listen: options::Debug::Off,
         tools: |tools, _| tools,
         config: None,

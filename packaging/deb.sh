@@ -8,7 +8,7 @@ set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 binary=${1:-$here/../target/release/portcullis}
 folder=${2:-.}
-[ -x "$binary" ] || { echo "deb.sh: no program at $binary: cargo build --release" >&2; exit 1; }
+[ -x "$binary" ] || { echo "deb.sh: no program at $binary: cargo build --release --features config" >&2; exit 1; }
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$here/../Cargo.toml" | head -n 1)
 arch=${DEB_ARCH:-$(dpkg --print-architecture)}
 

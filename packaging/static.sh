@@ -2,7 +2,7 @@
 # Builds the program for a box that has no compiler: static, for its own kind of processor, as small as it gets.
 #
 #   packaging/static.sh                          armv7, aarch64 and armv5te
-#   packaging/static.sh TARGET... [-- OPTIONS]   those targets; options for cargo (default: --bin portcullis)
+#   packaging/static.sh TARGET... [-- OPTIONS]   those targets; options for cargo (default: --bin portcullis --features config)
 #
 # TARGET: armv7 (32-bit boxes since 2010), aarch64, armv5te (older ones, soft float), x86_64 (this one is not static).
 # Each built program is printed with its size in bytes. On Debian 12 or later, as root where packages are missing.
@@ -106,7 +106,7 @@ while [ $# -gt 0 ] && [ "$1" != -- ]; do
 done
 [ "${1:-}" != -- ] || shift
 [ ${#targets[@]} -gt 0 ] || targets=(armv7 aarch64 armv5te)
-[ $# -gt 0 ] || set -- --bin portcullis
+[ $# -gt 0 ] || set -- --bin portcullis --features config
 mkdir -p "$cache"
 need rustc-web cargo-web rust-web-src
 for target in "${targets[@]}"; do build "$target" "$@"; done

@@ -11,7 +11,7 @@ set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 python=${1:?lab.sh: no interpreter given: lab.sh PYTHON [PORTCULLIS]}
 program=${2:-${CARGO_TARGET_DIR:-$here/../../target}/release/portcullis}
-[ -x "$program" ] || { echo "SKIPPED lab: no program at $program (cargo build --release)"; exit 77; }
+[ -x "$program" ] || { echo "SKIPPED lab: no program at $program (cargo build --release --features config)"; exit 77; }
 "$python" -c 'import mcp' 2>/dev/null || { echo "SKIPPED lab: $python has no package mcp"; exit 77; }
 [ "$(id -u)" = 0 ] || { echo "SKIPPED lab: needs root for network namespaces"; exit 77; }
 

@@ -14,7 +14,7 @@ need_py1; py1=$PYTHON
 need_py2; py2=$PYTHON
 need_node22
 need_npm ts2 @modelcontextprotocol/client@2.4.0; export SDK_DIR=$NPM
-(cd "$ROOT" && cargo build -q --release) || die "cargo build --release"
+(cd "$ROOT" && cargo build -q --release --features config) || die "cargo build --release"
 program=$TARGET/release/portcullis
 SERVER_LOG=/dev/null
 

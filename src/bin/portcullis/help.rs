@@ -5,7 +5,7 @@ use crate::options::{Debug, OPTIONS, Program};
 use portcullis::Limits;
 use std::fmt::Write;
 
-/// What the program does, by its first word.
+/// What the program does, by its first word; the last three are about files of tools.
 const COMMANDS: [(&str, &str); 6] = [
     ("serve", "serve over HTTP; so it does without a command too"),
     ("stdio [--config FILE]", "serve over stdin and stdout, as for `ssh HOST portcullis stdio`"),
@@ -22,12 +22,17 @@ pub(crate) fn is_command(word: &str) -> bool {
 
 /// The text of `--help`.
 pub(crate) fn help(program: &Program) -> String {
-    let command = if program.config.is_some() { " [COMMAND]" } else { "" };
+    let commands = match (program.has_commands, &program.config) {
+        (false, _) => &[],
+        (true, None) => &COMMANDS[..3],
+        (true, Some(_)) => &COMMANDS[..],
+    };
+    let command = if commands.is_empty() { "" } else { " [COMMAND]" };
     let Program { name, version, about, .. } = program;
     let mut text = format!("{name} {version}: {about}\n\nUsage: {name}{command} [OPTIONS]\n");
-    if program.config.is_some() {
+    if !commands.is_empty() {
         text.push_str("\nCommands:\n");
-        COMMANDS.iter().for_each(|(command, help)| row(&mut text, command, help));
+        commands.iter().for_each(|(command, help)| row(&mut text, command, help));
     }
     text.push_str("\nOptions:\n");
     for opt in OPTIONS.iter().filter(|opt| opt.name != "config" || program.config.is_some()) {

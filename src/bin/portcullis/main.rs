@@ -31,6 +31,7 @@ const PROGRAM: options::Program = options::Program {
     name: "portcullis",
     version: env!("CARGO_PKG_VERSION"),
     about: "an MCP server for machines that guard networks",
+    has_commands: true,
     debug_listen: options::Debug::Tcp(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8002)),
     tools: tools::register,
     #[cfg(feature = "config")]

@@ -26,6 +26,8 @@ pub(crate) struct Program {
     pub(crate) version: &'static str,
     /// One line that says what it is.
     pub(crate) about: &'static str,
+    /// The first word of the command line may be one of its commands.
+    pub(crate) has_commands: bool,
     /// Where it shows its sessions unless told otherwise.
     pub(crate) debug_listen: Debug,
     /// Adds its own tools: those that are put together anew when a file is read again.
@@ -430,6 +432,11 @@ pub(crate) fn unknown(program: &Program, what: &str) -> String {
     if is_command(what) {
         return format!("{what:?} is a command, and comes first: `{name} {what} …`");
     }
+    if cfg!(not(feature = "config")) && ["--config", "check-config", "tools", "call"].contains(&what) {
+        return format!(
+            "{what:?}: this program reads no files of tools; `cargo build --release --features config` makes one that does"
+        );
+    }
     format!("unknown argument {what:?}: `{name} --help` lists what there is")
 }
 
@@ -475,6 +482,7 @@ mod tests {
         name: "portcullis",
         version: "0.0.0",
         about: "a test",
+        has_commands: true,
         debug_listen: Debug::Tcp(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8002)),
         tools: |tools, _| tools,
         config: Some(|_, _| {

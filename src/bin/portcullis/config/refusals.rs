@@ -6,6 +6,7 @@ pub(crate) const PROGRAM: Program = Program {
     name: "portcullis",
     version: "0.0.0",
     about: "a test",
+    has_commands: false,
     debug_listen: crate::options::Debug::Off,
     tools: |tools, _| tools,
     config: Some(program),
