@@ -78,7 +78,10 @@ build() {
     [ -n "${KEEP_MESSAGES:-}" ] || flags+=' -Zunstable-options -Cpanic=immediate-abort'
     # Ciphers and digests for one kind of processor, and as loops: they are not what takes the time.
     flags+=' --cfg=sha2_backend="soft" --cfg=sha2_backend_soft="compact" --cfg=chacha20_backend="soft" --cfg=poly1305_backend="soft"'
-    if [ -n "$musl" ]; then
+    if [ -z "$musl" ]; then
+        # Code and constants share pages: 8 KB less of padding.
+        flags+=' -Clink-arg=-Wl,-z,noseparate-code'
+    else
         linker
         # Pages that are made read-only after start cost 32 KiB of padding; musl does that for shared programs only.
         flags+=" $own -Clink-arg=-Wl,-z,norelro"
