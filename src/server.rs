@@ -184,6 +184,7 @@ impl Server {
         // Owned by the turns and by nobody else: tasks that held it would keep it, and themselves, alive for ever.
         let executor = Rc::new(LocalExecutor::new());
         *shell.executor.borrow_mut() = Rc::downgrade(&executor);
+        shell.spawn(shell.clone().give_memory_back()).into_iter().for_each(smol::Task::detach);
         let until = match until {
             Until::Ended(ends) => {
                 let (grace, denied) = (ends.grace, "the server's Access lets nobody in who shows nothing");

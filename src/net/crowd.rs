@@ -7,6 +7,7 @@
 
 use std::hint::black_box;
 use std::rc::Rc;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use super::shell::Shell;
@@ -43,12 +44,12 @@ impl Crowd {
 
 impl Shell {
     /// Asked on every turn of the loop.
-    pub(crate) fn notice_crowds(self: &Rc<Self>) {
+    pub(crate) fn notice_crowds(&self) {
         let mut crowd = self.crowd.get();
         let goes = crowd.note(self.present());
         self.crowd.set(crowd);
         if goes {
-            self.spawn(self.clone().give_memory_back()).into_iter().for_each(smol::Task::detach);
+            self.crowd_goes.take().into_iter().for_each(Waker::wake);
         }
     }
 
@@ -56,8 +57,20 @@ impl Shell {
         self.connections.borrow().len() + self.table.borrow().len()
     }
 
+    /// Gives memory back whenever a crowd has gone. Begun with the server, so that it lies at the heap's beginning itself.
+    pub(crate) async fn give_memory_back(self: Rc<Self>) {
+        loop {
+            std::future::poll_fn(|cx| {
+                self.crowd_goes.set(Some(cx.waker().clone()));
+                if self.crowd.get().leaving { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
+            self.give_it_back().await;
+        }
+    }
+
     /// Twice: what is in use the first time is free the second.
-    async fn give_memory_back(self: Rc<Self>) {
+    async fn give_it_back(&self) {
         for _ in 0..SETTLES_MAX {
             let before = self.present();
             self.clock().sleep_until(self.now() + SETTLES_IN).await;

@@ -50,6 +50,7 @@ pub(crate) struct Shell {
     beat_phase: Cell<u32>,
     connection_serial: Cell<u32>,
     pub(super) crowd: Cell<Crowd>,
+    pub(super) crowd_goes: Cell<Option<Waker>>,
     /// The second in which refusals were last told, and how many.
     told: Cell<(u64, u32)>,
     /// Who waits for the last connection to end.
@@ -131,6 +132,7 @@ impl Shell {
             beat_phase: Cell::new(0),
             connection_serial: Cell::new(0),
             crowd: Cell::default(),
+            crowd_goes: Cell::default(),
             told: Cell::default(),
             vacant: Cell::default(),
         })

@@ -58,7 +58,8 @@ impl Drop for Lent {
     fn drop(&mut self) {
         let mut tasks = self.tasks.borrow_mut();
         let owned = tasks.try_remove(self.key);
-        if tasks.is_empty() {
+        // A list that ten thousand were in holds memory behind all that they held.
+        if tasks.len() < tasks.capacity() / 8 {
             tasks.shrink_to_fit();
         }
         drop(tasks);
