@@ -324,9 +324,10 @@ impl Link {
         // Who was not let in, and from where: told to whoever counts such lines and locks addresses out.
         let is_told = matches!(rejection.status, 401 | 403) && self.shell.may_tell();
         let level = if is_told { log::Level::Warn } else { log::Level::Debug };
-        let address = self.presence.from.address.map(|address| address.to_string()).unwrap_or_default();
-        let (status, cause) = (rejection.status, &rejection.message);
-        log::log!(target: "portcullis", level, "refused status={status} address={address} cause={cause:?}");
+        log::log!(
+            target: "portcullis", level, "refused status={} address={} cause={:?}",
+            rejection.status, self.presence.from.address.map(|ip| ip.to_string()).unwrap_or_default(), rejection.message,
+        );
         response::rejection(out, rejection, manner);
     }
 

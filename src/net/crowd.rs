@@ -3,7 +3,7 @@
 //! glibc gives back what is free at the end of its heap, if it was put together and nothing in use lies behind it. What
 //! lies there after ten thousand sessions is a piece of the executor's queue, which is changed for another when as many
 //! tasks have run as it holds; and what glibc itself caches for the thread, which only its own setting prevents
-//! (`docs/DESIGN.md`, "Why is memory not back").
+//! (`docs/DESIGN.md`, "How does memory go back").
 
 use std::hint::black_box;
 use std::rc::Rc;
