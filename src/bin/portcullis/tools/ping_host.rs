@@ -6,7 +6,7 @@
 //! fault then names what to give instead.
 
 use super::checked;
-use super::shape::{Call, Command, How, Reading, Remedies, Shape, Told, object, put, real, remedied, said, words};
+use super::shape::{Call, Command, How, Remedies, Shape, Told, object, put, real, remedied, rising, said, words};
 use crate::bounds::{digits, shown_seconds};
 use crate::process::Finished;
 use serde_json::{Map, Value};
@@ -66,28 +66,8 @@ fn ping(call: &Call) -> Result<Command, String> {
         wait: interval * count + Duration::from_secs(timeout.into()) + LOOKUP_WAIT,
         stdout_bytes_max: OUTPUT_BYTES_MAX,
         with_remedy,
-        ..Command::new("ping", words, Box::new(Replies { last: 0, count }))
+        ..Command::new("ping", words, rising(count, reply, read))
     })
-}
-
-/// Tells each reply.
-struct Replies {
-    last: u32,
-    count: u32,
-}
-
-impl Reading for Replies {
-    fn line(&mut self, call: &Call, line: &str) {
-        // A reply that comes twice or late must not make progress fall.
-        if let Some(n) = reply(line).filter(|n| (self.last + 1..=self.count).contains(n)) {
-            self.last = n;
-            call.cx.progress(f64::from(n), Some(f64::from(self.count)), Some(line));
-        }
-    }
-
-    fn end(self: Box<Self>, _: &Call, finished: &Finished) -> Told {
-        read(finished)
-    }
 }
 
 /// Which echo a line is about, counted from 1; iputils counts so, BusyBox from 0.

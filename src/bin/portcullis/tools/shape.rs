@@ -87,6 +87,33 @@ pub(super) trait Reading {
     fn end(self: Box<Self>, call: &Call, finished: &Finished) -> Told;
 }
 
+/// Reads what counts up: each next number is progress, up to the most there is.
+pub(super) fn rising(most: u32, number: fn(&str) -> Option<u32>, read: fn(&Finished) -> Told) -> Box<dyn Reading> {
+    Box::new(Rising { last: 0, most, number, read })
+}
+
+struct Rising {
+    last: u32,
+    most: u32,
+    /// The number of a line that has one.
+    number: fn(&str) -> Option<u32>,
+    read: fn(&Finished) -> Told,
+}
+
+impl Reading for Rising {
+    fn line(&mut self, call: &Call, line: &str) {
+        // A number that comes twice or late must not make progress fall.
+        if let Some(n) = (self.number)(line).filter(|n| (self.last + 1..=self.most).contains(n)) {
+            self.last = n;
+            call.cx.progress(f64::from(n), Some(f64::from(self.most)), Some(line.trim_ascii()));
+        }
+    }
+
+    fn end(self: Box<Self>, _: &Call, finished: &Finished) -> Told {
+        (self.read)(finished)
+    }
+}
+
 /// One call of a tool.
 pub(super) struct Call {
     pub(super) cx: RequestContext,

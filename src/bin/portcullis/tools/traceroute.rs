@@ -4,7 +4,7 @@
 //! hop that does not answer is an answer. The usual one sends UDP and needs no right; BusyBox's opens a raw socket and does.
 
 use super::shape::{
-    self, Arguments, Call, Command, How, Reading, Remedies, Shape, Told, object, put, real, remedied, said,
+    self, Arguments, Call, Command, How, Remedies, Shape, Told, object, put, real, remedied, rising, said,
 };
 use super::{checked, ping_host};
 use crate::bounds::digits;
@@ -42,27 +42,8 @@ fn trace(call: &Call) -> Result<Command, String> {
         wait: Duration::from_secs((hops * probes * PROBE_WAIT.1).into()) + ping_host::LOOKUP_WAIT,
         stdout_bytes_max: OUTPUT_BYTES_MAX,
         with_remedy,
-        ..Command::new("traceroute", words, Box::new(Hops { last: 0, hops }))
+        ..Command::new("traceroute", words, rising(hops, |line| hop(line).map(|(n, _)| n), read))
     })
-}
-
-/// Tells each hop.
-struct Hops {
-    last: u32,
-    hops: u32,
-}
-
-impl Reading for Hops {
-    fn line(&mut self, call: &Call, line: &str) {
-        if let Some(n) = hop(line).map(|(n, _)| n).filter(|n| (self.last + 1..=self.hops).contains(n)) {
-            self.last = n;
-            call.cx.progress(f64::from(n), Some(f64::from(self.hops)), Some(line.trim_ascii()));
-        }
-    }
-
-    fn end(self: Box<Self>, _: &Call, finished: &Finished) -> Told {
-        read(finished)
-    }
 }
 
 /// The farthest hop, and the arguments of `traceroute` before the host.
