@@ -113,6 +113,10 @@ def children(pid):
     return [int(word) for task in tasks for word in open(f"/proc/{pid}/task/{task}/children").read().split()]
 
 
+def is_zombie(pid):
+    return open(f"/proc/{pid}/stat").read().split(") ")[1][0] == "Z"
+
+
 def embed_thread(program, host, _):
     child, line = start(program, host, "127.0.0.1:0", "127.0.0.1:0")
     mcp, control = re.search(r"http://([^/]+)/", line)[1], line.split()[-1]
@@ -144,6 +148,8 @@ def embed_thread(program, host, _):
     assert "fork" in said and str(child.pid) in said, said
     assert command_of_the_fork("block 192.0.2.7") == "192.0.2.7: done", "what is only told does not hang either"
     os.kill(fork, signal.SIGKILL)
+    # Before it is gone it can still accept, and would take the next connection with it.
+    until(lambda: is_zombie(fork))
     os.kill(child.pid, signal.SIGCONT)
     assert command("status").endswith("sessions"), "the parent goes on"
     assert command("stop") == "stopping"
@@ -161,7 +167,7 @@ def unix_socket(program, host, folder):
     (fork,) = until(lambda: children(child.pid))
     os.kill(child.pid, signal.SIGSTOP)
     wire = places[0]()
-    until(lambda: open(f"/proc/{fork}/stat").read().split(") ")[1][0] == "Z")
+    until(lambda: is_zombie(fork))
     wire.close()
     child.kill()
     child.wait()
