@@ -26,53 +26,55 @@ pub(crate) enum Refused {
 /// What an object is to us.
 #[derive(Clone, Copy, PartialEq)]
 enum Place {
+    /// Content that is none of our business.
+    Other,
     /// A message, or the array around messages.
     Envelope,
     Params,
     Meta,
-    /// Content that is none of our business.
-    Other,
 }
 
+/// An object or array that is open.
+#[derive(Clone, Copy)]
 struct Level {
     place: Place,
     object: bool,
-    first_key: usize,
+    first_key: u8,
 }
 
 /// Looks at depth and keys of `text` in one pass.
 pub(crate) fn check(text: &[u8]) -> Result<(), Refused> {
-    let mut levels: Vec<Level> = Vec::with_capacity(8);
+    let mut levels = [Level { place: Place::Other, object: false, first_key: 0 }; DEPTH_MAX];
+    let mut depth = 0;
+    // Of at most three objects within each other: there are never more than a byte can count.
     let mut keys: Vec<Cow<'_, [u8]>> = Vec::with_capacity(16);
     let mut expects_key = false;
     let mut at = 0;
     while let Some(&byte) = text.get(at) {
         at += 1;
         match byte {
-            b'{' | b'[' => {
-                if levels.len() == DEPTH_MAX {
-                    return Err(Refused::TooDeep);
-                }
-                let place = place_of(levels.last(), keys.last());
-                levels.push(Level { place, object: byte == b'{', first_key: keys.len() });
-                expects_key = byte == b'{';
-            }
-            b'}' | b']' => {
-                if let Some(level) = levels.pop() {
-                    keys.truncate(level.first_key);
-                }
-                expects_key = false;
-            }
-            b',' => expects_key = levels.last().is_some_and(|level| level.object),
             b'"' => {
                 let (end, escapes) = string_end(text, at);
                 if std::mem::take(&mut expects_key)
-                    && let Some(level) = levels.last()
+                    && let Some(level) = levels[..depth].last()
                     && level.place != Place::Other
                 {
-                    note_key(&mut keys, level.first_key, &text[at - 1..end], escapes)?;
+                    note_key(&mut keys, level.first_key.into(), &text[at - 1..end], escapes)?;
                 }
                 at = end;
+            }
+            b',' => expects_key = levels[..depth].last().is_some_and(|level| level.object),
+            b'{' | b'[' => {
+                let place = place_of(levels[..depth].last(), keys.last());
+                let level = levels.get_mut(depth).ok_or(Refused::TooDeep)?;
+                *level = Level { place, object: byte == b'{', first_key: keys.len() as u8 };
+                depth += 1;
+                expects_key = byte == b'{';
+            }
+            b'}' | b']' => {
+                depth = depth.saturating_sub(1);
+                keys.truncate(levels[depth].first_key.into());
+                expects_key = false;
             }
             _ => {}
         }
@@ -94,15 +96,39 @@ fn place_of(parent: Option<&Level>, key: Option<&Cow<'_, [u8]>>) -> Place {
 /// Just behind the closing quote of the string that begins at `at`, and whether it has escapes.
 fn string_end(text: &[u8], mut at: usize) -> (usize, bool) {
     let mut escapes = false;
-    while let Some(found) = text.get(at..).and_then(|rest| memchr::memchr2(b'"', b'\\', rest)) {
+    while let Some(rest) = text.get(at..) {
+        let Some(found) = quote_or_escape(rest) else {
+            if rest.len() < 8 {
+                break;
+            }
+            at += 8;
+            continue;
+        };
         at += found + 1;
-        if text[at - 1] == b'"' {
+        if rest[found] == b'"' {
             return (at, escapes);
         }
         escapes = true;
         at += 1;
     }
     (text.len(), escapes)
+}
+
+/// Where the first quote or backslash is among the next eight bytes, which are looked at all at once: most strings are
+/// short, and to set up a search for long ones costs more than to search them.
+fn quote_or_escape(text: &[u8]) -> Option<usize> {
+    const LOW: u64 = u64::from_ne_bytes([0x01; 8]);
+    const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
+    let Some(eight) = text.first_chunk() else {
+        return text.iter().position(|byte| matches!(byte, b'"' | b'\\'));
+    };
+    // The lowest bit that this leaves is in the first byte that is `byte`; above it there may be others.
+    let is = |byte: u8| {
+        let difference = u64::from_le_bytes(*eight) ^ (LOW * u64::from(byte));
+        difference.wrapping_sub(LOW) & !difference & HIGH
+    };
+    let found = is(b'"') | is(b'\\');
+    (found != 0).then(|| found.trailing_zeros() as usize / 8)
 }
 
 fn note_key<'a>(keys: &mut Vec<Cow<'a, [u8]>>, first: usize, quoted: &'a [u8], escapes: bool) -> Result<(), Refused> {
@@ -125,6 +151,22 @@ fn note_key<'a>(keys: &mut Vec<Cow<'a, [u8]>>, first: usize, quoted: &'a [u8], e
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_end_of_a_string_is_found_wherever_it_lies() {
+        for length in 0..40 {
+            for filler in ["a", "\u{80}", "\\\"", "\\\\", "\u{a2}\u{dc}"] {
+                let string = format!("\"{}\"", filler.repeat(length));
+                for behind in ["", ", \"\" : \\"] {
+                    let text = format!("{string}{behind}");
+                    let escapes = filler.starts_with('\\') && length > 0;
+                    assert_eq!(string_end(text.as_bytes(), 1), (string.len(), escapes), "{text}");
+                }
+            }
+        }
+        assert_eq!(string_end(b"\"no end \\", 1), (9, true));
+        assert_eq!(string_end(b"\"no end, and long enough", 1), (24, false));
+    }
 
     #[test]
     fn x41_p55_depth_and_twin_keys_are_refused_and_nothing_else() {

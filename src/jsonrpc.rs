@@ -243,7 +243,7 @@ fn message(text: &str) -> Result<Message<'_>, Error> {
 pub(crate) fn read_string(raw: &RawValue) -> Option<std::borrow::Cow<'_, str>> {
     let text = raw.get();
     let inner = text.strip_prefix('"')?.strip_suffix('"')?;
-    if inner.contains('\\') {
+    if inner.as_bytes().contains(&b'\\') {
         return serde_json::from_str::<String>(text).ok().map(Into::into);
     }
     Some(inner.into())
