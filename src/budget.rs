@@ -84,6 +84,13 @@ impl Charge {
         true
     }
 
+    /// A part of what it holds, to be held by somebody else.
+    pub(crate) fn split(&mut self, bytes: usize) -> Charge {
+        let bytes = bytes.min(self.bytes);
+        self.bytes -= bytes;
+        Charge { budget: self.budget.clone(), bytes }
+    }
+
     /// Holds exactly `bytes` from now on.
     pub(crate) fn set(&mut self, bytes: usize) {
         self.budget.0.used.set(self.budget.used() - self.bytes + bytes);
@@ -124,7 +131,9 @@ mod tests {
         assert!(!held.grow(101) && budget.reserve(1).is_none());
         held.set(10);
         assert_eq!(budget.used(), 10);
-        drop(held);
+        drop(held.split(4));
+        assert_eq!(budget.used(), 6);
+        drop((held.split(100), held));
         assert_eq!(budget.used(), 0);
     }
 }

@@ -32,8 +32,8 @@ pub(crate) enum Work {
 pub(crate) struct Call {
     pub(crate) cx: RequestContext,
     pub(crate) method: &'static str,
-    /// The tool's name; empty for other methods.
-    pub(crate) tool: Rc<str>,
+    /// The tool's name; none for other methods.
+    pub(crate) tool: Option<Rc<str>>,
     pub(crate) uncancellable: bool,
     /// Its tool does not say that it only reads.
     pub(crate) changes: bool,
@@ -60,9 +60,8 @@ const STALL: Duration = Duration::from_millis(100);
 impl Call {
     pub(crate) fn new(cx: RequestContext, method: &'static str, work: Work, room: Charge, started: Instant) -> Call {
         let wait = cx.services().common.limits.call_wait;
-        let none: Rc<str> = Rc::default();
         let (uncancellable, changes, beat) = (false, false, None);
-        Call { cx, method, tool: none, uncancellable, changes, wait, started, work, beat, _room: room }
+        Call { cx, method, tool: None, uncancellable, changes, wait, started, work, beat, _room: room }
     }
 
     /// Ends the call with `fault` before it has begun, unless a header is wrong, which is said first (T-18, T-19).
@@ -109,7 +108,7 @@ impl Call {
                 Poll::Ready(tool_failed(error, &self.cx))
             }
             Ok(Poll::Ready(Err(error))) => Poll::Ready(Outcome::Error(error.of_request(self.cx.peer().revision))),
-            Err(_) => Poll::Ready(Outcome::Error(panicked(&self.cx, &self.tool))),
+            Err(_) => Poll::Ready(Outcome::Error(panicked(&self.cx, self.tool()))),
         }
     }
 
@@ -118,7 +117,7 @@ impl Call {
         count(&counters.loop_stalls);
         peak(&counters.loop_stall_ms_max, ms as u64);
         let session = self.cx.session().unwrap_or_default();
-        log::warn!(target: "portcullis", "loop_stall tool={} ms={ms} session={session}: its handler blocks; use cx.unblock", self.tool);
+        log::warn!(target: "portcullis", "loop_stall tool={} ms={ms} session={session}: its handler blocks; use cx.unblock", self.tool());
     }
 
     /// Progress by itself while the handler says nothing (P32).
@@ -167,14 +166,19 @@ impl Call {
         end
     }
 
+    /// The tool's name; empty for other methods.
+    pub(crate) fn tool(&self) -> &str {
+        self.tool.as_deref().unwrap_or_default()
+    }
+
     /// Has it ended by itself?
     pub(crate) fn is_done(&self) -> bool {
         matches!(self.work, Work::Done)
     }
 
     fn write(&self, outcome: &Outcome) -> Vec<u8> {
-        let mut text = Vec::with_capacity(192);
-        let id = self.cx.request_id();
+        let (id, server_info) = (self.cx.request_id(), &self.cx.services().server_info);
+        let mut text = Vec::with_capacity(256 + server_info.len());
         match outcome {
             Outcome::Error(error) => {
                 self.cx.note_status(error.code);

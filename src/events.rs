@@ -32,8 +32,8 @@ pub(crate) struct Ended<'a> {
     /// None where requests stand alone.
     pub(crate) session: Option<Fingerprint>,
     pub(crate) method: &'static str,
-    /// Empty for what is no call of a tool.
-    pub(crate) tool: &'a Rc<str>,
+    /// None for what is no call of a tool.
+    pub(crate) tool: Option<&'a Rc<str>>,
     pub(crate) took: Duration,
     pub(crate) outcome: &'static str,
     pub(crate) failed: bool,
@@ -58,7 +58,13 @@ impl Events {
     }
 
     /// A call was not ready at once. One that was is noted when it ends, and only then.
-    pub(crate) fn call_began(&self, session: Option<Fingerprint>, method: &'static str, tool: &Rc<str>, at: Instant) {
+    pub(crate) fn call_began(
+        &self,
+        session: Option<Fingerprint>,
+        method: &'static str,
+        tool: Option<&Rc<str>>,
+        at: Instant,
+    ) {
         if let Some(session) = session {
             self.ring.borrow_mut().push(Event::new(session, Kind::CallBegan, "", at).of_call(method, tool));
         }
@@ -71,9 +77,9 @@ impl Events {
             event.ms = u32::try_from(end.took.as_millis()).unwrap_or(u32::MAX);
             self.ring.borrow_mut().push(event);
         }
-        if !end.tool.is_empty() {
+        if let Some(tool) = end.tool {
             self.history.borrow_mut().call(end.at, end.took, end.failed);
-            self.tally.borrow_mut().count(end.tool, end.outcome, end.took);
+            self.tally.borrow_mut().count(tool, end.outcome, end.took);
         }
     }
 

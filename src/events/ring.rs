@@ -75,9 +75,9 @@ impl Event {
         Event { session, kind, word, method: "", tool: None, ms: 0, times: 1, first_ms: ms, last_ms: ms }
     }
 
-    pub(crate) fn of_call(mut self, method: &'static str, tool: &Rc<str>) -> Event {
+    pub(crate) fn of_call(mut self, method: &'static str, tool: Option<&Rc<str>>) -> Event {
         self.method = method;
-        self.tool = Some(tool).filter(|tool| !tool.is_empty()).cloned();
+        self.tool = tool.cloned();
         self
     }
 

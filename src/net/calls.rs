@@ -24,12 +24,19 @@ pub(crate) struct Running {
     /// None where requests stand alone.
     pub(crate) session: Option<SessionKey>,
     pub(crate) method: &'static str,
-    pub(crate) tool: Rc<str>,
+    pub(crate) tool: Option<Rc<str>>,
     pub(crate) started: Instant,
     uncancellable: bool,
     serial: u32,
     /// Dropping it drops the handler's future.
     _task: Option<smol::Task<()>>,
+}
+
+impl Running {
+    /// The tool's name; empty for other methods.
+    pub(crate) fn tool(&self) -> &str {
+        self.tool.as_deref().unwrap_or_default()
+    }
 }
 
 /// Points at a running call, and at no other that takes its place later.
@@ -71,7 +78,7 @@ impl Shell {
         let running = session::Running { id: call.cx.request_id().clone(), call: slot };
         self.of_session(key, |session| session.running.push(running));
         let events = &self.services.common.events;
-        events.call_began(call.cx.peer().session, call.method, &call.tool, call.started);
+        events.call_began(call.cx.peer().session, call.method, call.tool.as_ref(), call.started);
         let (cx, method, tool, started, uncancellable) =
             (call.cx.clone(), call.method, call.tool.clone(), call.started, call.uncancellable);
         let shell = self.clone();
@@ -111,10 +118,10 @@ impl Shell {
         let level = if is_told { log::Level::Info } else { log::Level::Debug };
         let CallEnd { outcome, failed, bytes, at } = end;
         let session = call.cx.peer().session;
-        let ended = Ended { session, method: call.method, tool: &call.tool, took, outcome, failed, at };
+        let ended = Ended { session, method: call.method, tool: call.tool.as_ref(), took, outcome, failed, at };
         self.note_call(level, &call.cx, bytes, &ended);
         if end.failed {
-            let error = format!("{} {}: {}", call.method, call.tool, end.outcome);
+            let error = format!("{} {}: {}", call.method, call.tool(), end.outcome);
             self.of_session(key, |session| session.last_error = Some(error.into()));
         }
         self.leave_session(key, now);
@@ -132,7 +139,8 @@ impl Shell {
     /// Tells the operator of a call's end: in the log, among the events, and in the counts.
     fn note_call(&self, level: log::Level, cx: &RequestContext, bytes: usize, end: &Ended<'_>) {
         self.services.common.events.call_ended(end);
-        let Ended { method, tool, outcome, .. } = end;
+        let Ended { method, outcome, .. } = end;
+        let tool = end.tool.map_or("", |tool| tool);
         log::log!(
             target: "portcullis", level,
             "call session={} principal={} client={:?} method={method} tool={tool} id={} ms={} bytes={bytes} outcome={outcome}",
@@ -179,7 +187,7 @@ impl Shell {
         let Some(running) = self.take_running(key.0.place as usize) else { return };
         count(&self.counters().calls_timed_out);
         let seconds = self.now().since(running.started).as_secs();
-        let words = format!("tool {} did not finish in {seconds} s (its timeout, or limit call_wait)", running.tool);
+        let words = format!("tool {} did not finish in {seconds} s (its timeout, or limit call_wait)", running.tool());
         self.abort(&running, Some(Error::new(INTERNAL_ERROR, words)), "timed_out");
     }
 
@@ -227,7 +235,7 @@ impl Shell {
             Some(error) => running.cx.answer_error(&error, now),
             None => running.cx.stream().forgo_answer(),
         }
-        let (session, method, tool) = (running.cx.peer().session, running.method, &running.tool);
+        let (session, method, tool) = (running.cx.peer().session, running.method, running.tool.as_ref());
         let took = now.since(running.started);
         let ended = Ended { session, method, tool, took, outcome, failed: true, at: now };
         self.note_call(log::Level::Info, &running.cx, 0, &ended);

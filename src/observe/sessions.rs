@@ -198,7 +198,7 @@ fn write_call(out: &mut Vec<u8>, call: &Running, now: Instant, follows: bool) {
         out.push(b',');
     }
     let mut object = Object::new(out);
-    object.text("tool", &call.tool);
+    object.text("tool", call.tool());
     object.text("id", &call.cx.request_id().to_string());
     object.number("running_ms", now.since(call.started).as_millis() as usize);
     if call.session.is_none() {

@@ -81,20 +81,15 @@ impl Desk<'_> {
             return Err(Rejection::new(503, cause));
         }
         let room = limits.result_bytes_max;
-        let mut rooms = Vec::with_capacity(requests);
-        for _ in 0..requests {
-            rooms.push(self.room_for(room).inspect_err(|_| {
-                self.services.common.events.note(stream.session(), Kind::Refused, "buffered_bytes_max");
-            })?);
-        }
+        let mut rooms = self.room_for(room.saturating_mul(requests)).inspect_err(|_| {
+            self.services.common.events.note(stream.session(), Kind::Refused, "buffered_bytes_max");
+        })?;
         let mut calls = Vec::with_capacity(requests);
         for message in messages {
             match message {
                 Message::Request { id, method, params } => {
-                    if let Some(room) = rooms.pop() {
-                        let request = Request { id, method: &method, params };
-                        calls.push(self.session_call(key, &request, stream, room));
-                    }
+                    let request = Request { id, method: &method, params };
+                    calls.push(self.session_call(key, &request, stream, rooms.split(room)));
                 }
                 Message::Notification { method, params } => self.notification(key, &method, &params),
                 Message::Response { id, outcome } => self.response(key, &id, outcome),
@@ -165,7 +160,7 @@ impl Desk<'_> {
         let begun = self.entry(asker, method, request, mirrored, &cx);
         let mut call = Call::new(cx, name, begun.work, room, self.now);
         if let Some(tool) = begun.tool {
-            (call.tool, call.uncancellable, call.changes) = (tool.name, tool.uncancellable, tool.changes);
+            (call.tool, call.uncancellable, call.changes) = (Some(tool.name), tool.uncancellable, tool.changes);
             call.wait = tool.timeout.unwrap_or(call.wait);
         }
         if method == Some(Method::Listen) {
