@@ -3,6 +3,8 @@
 //! `head` reads a request line with its headers and decides where the body ends; `body` frames one request
 //! after the other out of a buffer; `response` writes answers.
 
+mod accept;
 pub(crate) mod body;
 pub(crate) mod head;
 pub(crate) mod response;
+pub(crate) mod word;

@@ -10,6 +10,7 @@ pub(crate) mod connection;
 mod crowd;
 pub(crate) mod lines;
 pub(crate) mod listen;
+mod next;
 pub(crate) mod pump;
 #[cfg_attr(not(target_os = "linux"), path = "net/ready/none.rs")]
 mod ready;

@@ -17,7 +17,7 @@ use std::rc::Rc;
 pub(crate) use self::sessions::{Sessions, whole};
 pub(crate) use self::snapshot::snapshot;
 use crate::http::head::Head;
-use crate::http::response::Rejection;
+use crate::http::response::{Media, Rejection};
 use crate::net::shell::Shell;
 use crate::transport::{Reply, View};
 
@@ -67,8 +67,8 @@ pub(crate) fn show(shell: &Rc<Shell>, view: View, head: &Head<'_>) -> Result<Sho
     match view {
         View::Sessions => Ok(Shown::Sessions),
         View::Snapshots => Seat::take(shell).map(Shown::Snapshots),
-        View::Session(session) => story::story(shell, session).map(|body| Shown::Reply(reply(200, JSON, body))),
-        View::Metrics => Ok(Shown::Reply(reply(200, metrics::MEDIA_TYPE, metrics::metrics(shell)))),
+        View::Session(session) => story::story(shell, session).map(|body| Shown::Reply(reply(200, Media::Json, body))),
+        View::Metrics => Ok(Shown::Reply(reply(200, Media::Metrics, metrics::metrics(shell)))),
     }
 }
 
@@ -98,10 +98,8 @@ pub(crate) fn text(shell: &Shell, view: View) -> String {
     String::from_utf8(text).unwrap_or_default()
 }
 
-const JSON: &str = "application/json";
-
-fn reply(status: u16, media_type: &'static str, body: Vec<u8>) -> Reply {
-    Reply { status, media_type, headers: Vec::new(), body }
+fn reply(status: u16, media: Media, body: Vec<u8>) -> Reply {
+    Reply { status, media, headers: Vec::new(), body }
 }
 
 /// `GET /healthz`: the loop turns. It creates nothing.
@@ -130,5 +128,5 @@ fn status(code: u16, word: &str) -> Reply {
     object.text("status", word);
     object.end();
     body.push(b'\n');
-    reply(code, JSON, body)
+    reply(code, Media::Json, body)
 }

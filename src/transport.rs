@@ -25,7 +25,8 @@ use crate::context::Services;
 use crate::events::Kind;
 use crate::features::Features;
 use crate::http::head::Head;
-use crate::http::response::Rejection;
+use crate::http::response::{Media, Rejection};
+use crate::http::word::is_word;
 use crate::mcp::peer::Principal;
 use crate::revision::Revision;
 use crate::session::{Fingerprint, Newcomer, Reason, Session, SessionKey, SessionTable, Transport};
@@ -116,14 +117,14 @@ pub(crate) enum Admission {
 /// An answer without calls.
 pub(crate) struct Reply {
     pub(crate) status: u16,
-    pub(crate) media_type: &'static str,
+    pub(crate) media: Media,
     pub(crate) headers: Vec<(&'static str, String)>,
     pub(crate) body: Vec<u8>,
 }
 
 impl Reply {
     pub(crate) fn empty(status: u16) -> Reply {
-        Reply { status, media_type: "", headers: Vec::new(), body: Vec::new() }
+        Reply { status, media: Media::None, headers: Vec::new(), body: Vec::new() }
     }
 }
 
@@ -294,8 +295,8 @@ fn check_method(head: &Head<'_>, route: Route) -> Result<(), Rejection> {
 }
 
 fn check_post(head: &Head<'_>, route: Route) -> Result<(), Rejection> {
-    let media_type = head.content_type.map(|value| value.split(';').next().unwrap_or_default().trim_ascii());
-    if !media_type.is_some_and(|media_type| media_type.eq_ignore_ascii_case("application/json")) {
+    let media_type = head.content_type.and_then(|value| value.as_bytes().split(|&byte| byte == b';').next());
+    if !media_type.is_some_and(|media_type| is_word(media_type.trim_ascii(), "application/json")) {
         return Err(Rejection::new(415, "Content-Type: expected application/json"));
     }
     if route == Route::Mcp && !head.accept.json() && !head.accept.events() {
@@ -427,24 +428,32 @@ fn form(head: &Head<'_>) -> Form {
 }
 
 /// A session id: 32 hexadecimal digits, with or without dashes.
-fn parse_session_id(text: &str) -> Option<u128> {
-    let mut halves = [0u64; 2];
-    let mut digits = 0;
-    for byte in text.bytes() {
-        let digit = match byte {
-            b'0'..=b'9' => byte - b'0',
-            b'a'..=b'f' => byte - b'a' + 10,
-            b'A'..=b'F' => byte - b'A' + 10,
-            b'-' => continue,
-            _ => return None,
-        };
-        let half = halves.get_mut(digits / 16)?;
-        *half = *half << 4 | u64::from(digit);
-        digits += 1;
+fn parse_session_id(text: &[u8]) -> Option<u128> {
+    let (mut high, mut low, mut digits) = (0u64, 0u64, 0);
+    for &byte in text {
+        let digit = HEXADECIMAL[usize::from(byte)];
+        if digit < 16 {
+            // Two halves: few machines count to 128 bits.
+            (high, low) = (high << 4 | low >> 60, low << 4 | u64::from(digit));
+            digits += 1;
+        } else if byte != b'-' {
+            return None;
+        }
     }
-    let [high, low] = halves.map(u128::from);
-    (digits == 32 && text.len() <= 36).then_some(high << 64 | low)
+    (digits == 32 && text.len() <= 36).then_some(u128::from(high) << 64 | u128::from(low))
 }
+
+/// What each byte is as a hexadecimal digit; 16 for what is none.
+const HEXADECIMAL: [u8; 256] = {
+    let mut values = [16; 256];
+    let mut digit = 0;
+    while digit < 16 {
+        values[b"0123456789abcdef"[digit] as usize] = digit as u8;
+        values[b"0123456789ABCDEF"[digit] as usize] = digit as u8;
+        digit += 1;
+    }
+    values
+};
 
 /// The text of a session id.
 fn session_id_text(id: u128) -> String {
@@ -458,10 +467,10 @@ mod tests {
     #[test]
     fn session_ids_are_read_with_and_without_dashes_and_nothing_else_is_one() {
         let id = 0x0123_4567_89ab_cdef_0123_4567_89ab_cdef;
-        assert_eq!(parse_session_id(&session_id_text(id)), Some(id));
-        assert_eq!(parse_session_id("01234567-89AB-CDEF-0123-456789abcdef"), Some(id));
+        assert_eq!(parse_session_id(session_id_text(id).as_bytes()), Some(id));
+        assert_eq!(parse_session_id(b"01234567-89AB-CDEF-0123-456789abcdef"), Some(id));
         for text in ["", "-", "0123", &"0".repeat(33), &"g".repeat(32), &format!("{}-----", "0".repeat(32))] {
-            assert_eq!(parse_session_id(text), None, "{text}");
+            assert_eq!(parse_session_id(text.as_bytes()), None, "{text}");
         }
     }
 }

@@ -5,7 +5,7 @@
 //! `Location`.
 
 use std::borrow::Cow;
-use std::io::Write;
+use std::rc::Rc;
 
 use crate::jsonrpc::{self, RequestId};
 
@@ -65,35 +65,60 @@ pub(crate) struct Manner {
     pub(crate) http_1_0: bool,
     /// The connection ends after this answer.
     pub(crate) close: bool,
-    /// How many seconds the connection may be silent after this answer, if that is to be said (P53).
-    pub(crate) idle_seconds: Option<u64>,
+    /// The header line that says how long the connection may be silent after this answer, if that is to be said (P53).
+    pub(crate) keep_alive: Option<Rc<str>>,
     /// Only the head is wanted.
     pub(crate) head_only: bool,
     /// The request's `Origin`, if it is an allowed one.
     pub(crate) origin: Option<Box<str>>,
 }
 
+/// What a body is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Media {
+    /// There is no body.
+    None,
+    Json,
+    Text,
+    #[cfg(feature = "page")]
+    Html,
+    /// Prometheus' text format.
+    Metrics,
+}
+
+impl Media {
+    /// The header lines of an answer with such a body, which nobody may keep.
+    fn lines(self) -> &'static [u8] {
+        match self {
+            Media::None => b"cache-control: no-store\r\n",
+            Media::Json => b"content-type: application/json\r\ncache-control: no-store\r\n",
+            Media::Text => b"content-type: text/plain\r\ncache-control: no-store\r\n",
+            #[cfg(feature = "page")]
+            Media::Html => b"content-type: text/html; charset=utf-8\r\ncache-control: no-store\r\n",
+            Media::Metrics => b"content-type: text/plain; version=0.0.4; charset=utf-8\r\ncache-control: no-store\r\n",
+        }
+    }
+}
+
 /// Appends a whole answer with its body.
 pub(crate) fn whole(
     out: &mut Vec<u8>,
     status: u16,
-    media_type: &str,
+    media: Media,
     headers: &[(&str, &str)],
     body: &[u8],
     manner: &Manner,
 ) {
     status_line(out, status, manner);
-    if !media_type.is_empty() {
-        field(out, "content-type", media_type);
-    }
-    out.extend_from_slice(b"cache-control: no-store\r\n");
+    out.extend_from_slice(media.lines());
     headers.iter().for_each(|(name, value)| field(out, name, value));
     if status != 204 {
         out.extend_from_slice(b"content-length: ");
         jsonrpc::write_integer(out, body.len() as i64);
+        out.extend_from_slice(b"\r\n\r\n");
+    } else {
         out.extend_from_slice(b"\r\n");
     }
-    out.extend_from_slice(b"\r\n");
     if !manner.head_only {
         out.extend_from_slice(body);
     }
@@ -107,7 +132,7 @@ pub(crate) fn rejection(out: &mut Vec<u8>, rejection: &Rejection, manner: &Manne
     jsonrpc::write_error(&mut body, rejection.id.as_ref(), &error);
     let headers: &[(&str, &str)] = rejection.header.as_slice();
     let manner = Manner { close: manner.close || rejection.close, ..manner.clone() };
-    whole(out, rejection.status, "application/json", headers, &body, &manner);
+    whole(out, rejection.status, Media::Json, headers, &body, &manner);
 }
 
 /// Appends the head of an event stream (T-8, P57).
@@ -122,11 +147,10 @@ pub(crate) fn stream_head(out: &mut Vec<u8>, headers: &[(&str, &str)], manner: &
 }
 
 /// Appends the head of an answer whose length is not known yet.
-pub(crate) fn chunked_head(out: &mut Vec<u8>, media_type: &str, manner: &Manner) {
+pub(crate) fn chunked_head(out: &mut Vec<u8>, media: Media, manner: &Manner) {
     let manner = Manner { close: manner.close || manner.http_1_0, ..manner.clone() };
     status_line(out, 200, &manner);
-    field(out, "content-type", media_type);
-    field(out, "cache-control", "no-store");
+    out.extend_from_slice(media.lines());
     end_chunked_head(out, &manner);
 }
 
@@ -143,8 +167,9 @@ pub(crate) fn chunk(out: &mut Vec<u8>, bytes: &[u8], http_1_0: bool) {
         out.extend_from_slice(bytes);
         return;
     }
-    // Writing to a vector cannot fail.
-    let _ = write!(out, "{:x}\r\n", bytes.len());
+    let digits = bytes.len().max(1).ilog2() / 4;
+    out.extend((0..=digits).rev().map(|at| b"0123456789abcdef"[bytes.len() >> (4 * at) & 0xf]));
+    out.extend_from_slice(b"\r\n");
     out.extend_from_slice(bytes);
     out.extend_from_slice(b"\r\n");
 }
@@ -163,10 +188,8 @@ fn status_line(out: &mut Vec<u8>, status: u16, manner: &Manner) {
         if manner.http_1_0 {
             field(out, "connection", "keep-alive");
         }
-        if let Some(seconds) = manner.idle_seconds {
-            out.extend_from_slice(b"keep-alive: timeout=");
-            jsonrpc::write_integer(out, seconds.try_into().unwrap_or(i64::MAX));
-            out.extend_from_slice(b"\r\n");
+        if let Some(line) = &manner.keep_alive {
+            out.extend_from_slice(line.as_bytes());
         }
     }
     if let Some(origin) = &manner.origin {

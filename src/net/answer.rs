@@ -8,8 +8,7 @@ use super::calls::CallKey;
 use super::connection::{Link, Lost};
 use super::shell::Wait;
 use crate::http::head::Head;
-use crate::http::response::{self, Manner, Rejection};
-use crate::limits::Limits;
+use crate::http::response::{self, Manner, Media, Rejection};
 use crate::stream::{Frame, Settled, join_answers};
 use crate::transport::{Events, Exchange, First, Form, Reply};
 
@@ -129,20 +128,16 @@ pub(super) fn write_answers(out: &mut Vec<u8>, exchange: &Exchange, answers: &[R
     let session = exchange.session_header.as_deref().map(|id| ("mcp-session-id", id));
     let headers = session.as_slice();
     if let ([answer], false) = (answers, exchange.batch) {
-        return response::whole(out, exchange.reply.status(), "application/json", headers, &answer.text(), manner);
+        return response::whole(out, exchange.reply.status(), Media::Json, headers, &answer.text(), manner);
     }
     join_answers(&mut body, answers);
-    response::whole(out, 200, "application/json", headers, &body, manner);
+    response::whole(out, 200, Media::Json, headers, &body, manner);
 }
 
-/// Seconds by which clients are told to give an idle connection up before we do.
-const IDLE_MARGIN: u64 = 5;
-
 /// How a request wants to be answered.
-pub(super) fn manner(head: &Head<'_>, origin_is_good: bool, limits: &Limits) -> Manner {
+pub(super) fn manner(head: &Head<'_>, origin_is_good: bool, keep_alive: &Option<Rc<str>>) -> Manner {
     Manner {
-        // A little less than we wait: a client that uses the last second of it would meet our end of the connection.
-        idle_seconds: Some(limits.idle_wait.as_secs().saturating_sub(IDLE_MARGIN)).filter(|seconds| *seconds > 0),
+        keep_alive: keep_alive.clone(),
         http_1_0: head.http_1_0,
         close: head.close,
         head_only: head.method == "HEAD",
@@ -152,5 +147,5 @@ pub(super) fn manner(head: &Head<'_>, origin_is_good: bool, limits: &Limits) -> 
 
 pub(super) fn write_reply(out: &mut Vec<u8>, reply: &Reply, manner: &Manner) {
     let headers: Vec<_> = reply.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    response::whole(out, reply.status, reply.media_type, &headers, &reply.body, manner);
+    response::whole(out, reply.status, reply.media, &headers, &reply.body, manner);
 }

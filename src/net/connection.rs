@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use super::answer::{manner, write_answers, write_reply};
 use super::calls::CallKey;
+use super::next::{Next, Waiting};
 use super::shell::{Cut, Presence, Shell, Wait};
 use super::socket::{Socket, Wire};
 use crate::budget::Charge;
@@ -19,11 +20,11 @@ use crate::call::Call;
 use crate::counters::count;
 use crate::http::body::{Framer, Step};
 use crate::http::head::Head;
-use crate::http::response::{self, Manner, Rejection};
+use crate::http::response::{self, Manner, Media, Rejection};
 use crate::observe::{self, Shown};
 use crate::session::SessionKey;
 use crate::stream::{Frame, Settled, Stream};
-use crate::transport::{self, Admission, Admitted, Events, Exchange, Form, From, Route};
+use crate::transport::{self, Admission, Admitted, Exchange, Form, From, Route};
 
 /// A connection and what has been read of it.
 pub(crate) struct Link {
@@ -40,26 +41,6 @@ pub(crate) struct Link {
     pub(crate) half_closed: bool,
     /// Answers that are in a buffer and not on the wire yet.
     pub(super) unwritten: Vec<(Rc<Stream>, Rc<Frame>)>,
-}
-
-/// What a connection does next.
-pub(crate) enum Next {
-    /// Look for another request in what is there.
-    Continue,
-    /// Read more.
-    More,
-    /// Let others run; there is more to do here.
-    Yield,
-    /// End, after what is to be written.
-    Close,
-    /// Begin calls that answer on another stream, now that their POST is answered.
-    Start { calls: Vec<Call>, session: SessionKey },
-    /// Wait for calls that answer here.
-    Answer { exchange: Exchange, manner: Manner, running: Option<CallKey> },
-    /// Show the operator what takes more than one write.
-    Show { shown: Shown, manner: Manner },
-    /// Become a stream.
-    Stream { events: Events, manner: Manner },
 }
 
 /// The peer is gone, or was cut.
@@ -138,12 +119,16 @@ impl Link {
                     Ok(true)
                 }
                 // Boxed: most connections never wait for a call, and none should carry the room for it.
-                Next::Answer { exchange, manner, running } => Box::pin(self.answer(exchange, manner, running)).await,
-                Next::Show { shown, manner } => Box::pin(self.show(shown, manner)).await,
-                Next::Stream { events, manner } => {
-                    let opened = self.open(events, &manner);
-                    Box::pin(self.stream(opened, !manner.close && !manner.http_1_0)).await
-                }
+                Next::Wait(waiting) => match *waiting {
+                    Waiting::Answer { exchange, manner, running } => {
+                        Box::pin(self.answer(exchange, manner, running)).await
+                    }
+                    Waiting::Show { shown, manner } => Box::pin(self.show(shown, manner)).await,
+                    Waiting::Stream { events, manner } => {
+                        let opened = self.open(events, &manner);
+                        Box::pin(self.stream(opened, !manner.close && !manner.http_1_0)).await
+                    }
+                },
             };
             match done {
                 Ok(true) => self.unexamined = !self.pending.is_empty(),
@@ -156,9 +141,12 @@ impl Link {
     /// The connection is gone before what was to come next: what has begun is ended as if it had come.
     fn forsake(&mut self, next: Next) {
         match next {
-            Next::Answer { exchange, running, .. } => self.abandon(&exchange, running),
-            Next::Stream { events, manner } => drop(self.open(events, &manner)),
             Next::Start { calls, session } => self.start(calls, session),
+            Next::Wait(waiting) => match *waiting {
+                Waiting::Answer { exchange, running, .. } => self.abandon(&exchange, running),
+                Waiting::Stream { events, manner } => drop(self.open(events, &manner)),
+                Waiting::Show { .. } => {}
+            },
             _ => {}
         }
     }
@@ -283,7 +271,7 @@ impl Link {
             let checked = transport::check(head, from, &shell.policy);
             let origin_is_good = checked.as_ref().map_or_else(|rejection| rejection.status != 403, |_| true);
             if checked.is_err() || head.origin.is_some() {
-                *refused.borrow_mut() = manner(head, origin_is_good, shell.limits());
+                *refused.borrow_mut() = manner(head, origin_is_good, &shell.keep_alive);
             }
             checked
         };
@@ -333,7 +321,7 @@ impl Link {
 
     fn request(&mut self, admitted: &Admitted, head: &Head<'_>, body: &[u8], out: &mut Vec<u8>) -> Next {
         count(&self.shell.counters().requests);
-        let mut manner = manner(head, true, self.shell.limits());
+        let mut manner = manner(head, true, &self.shell.keep_alive);
         manner.close |= self.shell.stopping.get();
         let after = |manner: &Manner| if manner.close { Next::Close } else { Next::Continue };
         let from = self.presence.from;
@@ -343,7 +331,7 @@ impl Link {
             Route::Ready => Ok(Admission::Reply(observe::ready(&self.shell))),
             Route::Show(view) => match observe::show(&self.shell, view, head) {
                 Ok(Shown::Reply(reply)) => Ok(Admission::Reply(reply)),
-                Ok(shown) => return Next::Show { shown, manner },
+                Ok(shown) => return Next::wait(Waiting::Show { shown, manner }),
                 Err(rejection) => Err(rejection),
             },
             _ => self.shell.at_desk(self.shell.now(), |desk| transport::admit(admitted, head, body, from, desk)),
@@ -359,7 +347,7 @@ impl Link {
                 after(&manner)
             }
             Ok(Admission::Accepted { calls, session }) => {
-                response::whole(out, 202, "text/plain", &[], b"Accepted", &manner);
+                response::whole(out, 202, Media::Text, &[], b"Accepted", &manner);
                 match (calls.is_empty(), manner.close) {
                     (true, _) => after(&manner),
                     (false, true) => {
@@ -369,7 +357,7 @@ impl Link {
                     (false, false) => Next::Start { calls, session },
                 }
             }
-            Ok(Admission::Events(events)) => Next::Stream { events, manner },
+            Ok(Admission::Events(events)) => Next::wait(Waiting::Stream { events, manner }),
             Ok(Admission::Exchange(exchange)) => self.exchange(exchange, manner, out),
         }
     }
@@ -389,7 +377,7 @@ impl Link {
                 self.unwritten.extend(answers.into_iter().map(|answer| (exchange.reply.clone(), answer)));
                 if manner.close { Next::Close } else { Next::Continue }
             }
-            _ => Next::Answer { exchange, manner, running },
+            _ => Next::wait(Waiting::Answer { exchange, manner, running }),
         }
     }
 

@@ -37,6 +37,8 @@ pub(crate) struct Shell {
     pub(crate) scratch: RefCell<Vec<u8>>,
     pub(crate) stopping: Cell<bool>,
     pub(crate) started: Instant,
+    /// What answers say of how long a connection may be silent.
+    pub(super) keep_alive: Option<Rc<str>>,
     pub(crate) executor: RefCell<Weak<LocalExecutor<'static>>>,
     pub(crate) tasks: Tasks,
     /// Made with the first socket: where connections are pipes there is none.
@@ -103,6 +105,8 @@ const SCRATCH_BYTES: usize = 64 * 1024;
 /// could be given back.
 const BUFFERS_KEPT: usize = 4;
 const BUFFER_BYTES: usize = 4096;
+/// Seconds by which clients are told to give an idle connection up before we do.
+const IDLE_MARGIN: u64 = 5;
 /// Refusals of the same second that are told in the log.
 const REFUSALS_PER_SECOND: u32 = 10;
 /// Keep-alives and expiries between two turns of the executor, so that ten thousand streams do not hold the loop.
@@ -121,6 +125,7 @@ impl Shell {
             scratch: RefCell::new(vec![0; SCRATCH_BYTES]),
             stopping: Cell::new(false),
             started,
+            keep_alive: keep_alive(limits.idle_wait),
             executor: RefCell::new(Weak::new()),
             tasks: Tasks::default(),
             sockets: OnceCell::new(),
@@ -440,6 +445,13 @@ impl Shell {
         self.call_timed_out(CallKey(call));
         true
     }
+}
+
+/// The header line for connections that may be silent for `wait` (P53). It says a little less: a client that used the
+/// last second of it would meet our end of the connection.
+fn keep_alive(wait: Duration) -> Option<Rc<str>> {
+    let seconds = wait.as_secs().saturating_sub(IDLE_MARGIN);
+    (seconds > 0).then(|| format!("keep-alive: timeout={seconds}\r\n").into())
 }
 
 impl Presence {

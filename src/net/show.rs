@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::connection::{Link, Lost};
 use super::shell::Wait;
-use crate::http::response::{self, Manner};
+use crate::http::response::{self, Manner, Media};
 use crate::observe::{Seat, Sessions, Shown, snapshot};
 use crate::sse;
 
@@ -28,7 +28,7 @@ impl Link {
     /// Lets others run between the pieces.
     async fn show_sessions(&mut self, manner: &Manner) -> Result<(), Lost> {
         let mut out = Vec::new();
-        response::chunked_head(&mut out, "application/json", manner);
+        response::chunked_head(&mut out, Media::Json, manner);
         let (mut sessions, mut piece) = (Sessions::new(), Vec::new());
         while !manner.head_only && sessions.write_piece(&self.shell, &mut piece) {
             if !piece.is_empty() {

@@ -8,8 +8,6 @@ use crate::jsonrpc::write_integer;
 use crate::net::shell::Shell;
 use std::time::Duration;
 
-pub(super) const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
-
 /// The text.
 pub(super) fn metrics(shell: &Shell) -> Vec<u8> {
     let mut out = Vec::with_capacity(8 * 1024);

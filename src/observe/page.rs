@@ -4,6 +4,7 @@
 use base64ct::{Base64, Encoding};
 use sha2::{Digest, Sha256};
 
+use crate::http::response::Media;
 use crate::transport::Reply;
 
 /// Everything: markup, style and script. What clients say of themselves goes in as text, never as markup.
@@ -22,7 +23,7 @@ pub(super) fn page() -> Reply {
         ("referrer-policy", "no-referrer".into()),
         ("vary", "accept".into()),
     ];
-    Reply { status: 200, media_type: "text/html; charset=utf-8", headers, body: PAGE.into() }
+    Reply { status: 200, media: Media::Html, headers, body: PAGE.into() }
 }
 
 /// The digest of what stands between two tags of the page, as a policy names it.

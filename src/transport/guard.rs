@@ -98,7 +98,7 @@ fn split_host(value: &str) -> Option<(&str, Option<u16>)> {
             let end = rest.find(']')? + 2;
             (value.get(..end)?, value.get(end..)?)
         }
-        None => value.split_at(value.find(':').unwrap_or(value.len())),
+        None => value.split_at(value.bytes().position(|byte| byte == b':').unwrap_or(value.len())),
     };
     let legal = match inside(name) {
         Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),

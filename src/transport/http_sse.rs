@@ -94,8 +94,8 @@ impl Desk<'_> {
 
     fn http_sse_find(&mut self, head: &Head<'_>, principal: &Principal) -> Result<SessionKey, Rejection> {
         let wanted = "session_id: expected the id of the endpoint event, as in /messages/?session_id=…";
-        let mut ids = head.query.unwrap_or_default().split('&').filter_map(|pair| pair.strip_prefix("session_id="));
-        let (Some(text), None) = (ids.next(), ids.next()) else { return Err(Rejection::new(400, wanted)) };
+        let text = the_one(head.query.unwrap_or_default().as_bytes(), b"session_id=");
+        let text = text.ok_or_else(|| Rejection::new(400, wanted))?;
         let id = parse_session_id(&percent_decoded(text)).ok_or_else(|| Rejection::new(400, wanted))?;
         let missing = |reason| no_session(reason, Transport::HttpSse);
         let session = self.table.find(id, principal).map_err(missing)?;
@@ -115,27 +115,39 @@ fn is_path(prefix: &str) -> bool {
     prefix.starts_with('/') && !prefix.starts_with("//") && prefix.len() <= 256 && prefix.bytes().all(legal)
 }
 
-fn percent_decoded(text: &str) -> Cow<'_, str> {
-    if !text.contains('%') {
-        return text.into();
-    }
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find('%') {
-        out.push_str(&rest[..at]);
-        let digits = rest.get(at + 1..at + 3);
-        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()).filter(u8::is_ascii) {
-            Some(byte) => {
-                out.push(byte.into());
-                rest = &rest[at + 3..];
-            }
-            None => {
-                out.push('%');
-                rest = &rest[at + 1..];
-            }
+/// What follows `name` in a query, if it is there once.
+fn the_one<'q>(query: &'q [u8], name: &[u8]) -> Option<&'q [u8]> {
+    let (mut found, mut rest) = (None, Some(query));
+    while let Some(pairs) = rest {
+        let (pair, behind) = match memchr::memchr(b'&', pairs) {
+            Some(at) => (&pairs[..at], Some(&pairs[at + 1..])),
+            None => (pairs, None),
+        };
+        rest = behind;
+        if let Some(value) = pair.strip_prefix(name)
+            && found.replace(value).is_some()
+        {
+            return None;
         }
     }
-    out.push_str(rest);
+    found
+}
+
+fn percent_decoded(text: &[u8]) -> Cow<'_, [u8]> {
+    if !text.contains(&b'%') {
+        return text.into();
+    }
+    let digit = |byte: &u8| char::from(*byte).to_digit(16);
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let [first, behind @ ..] = rest {
+        let value = match (first, behind) {
+            (b'%', [high, low, ..]) => digit(high).zip(digit(low)).map(|(high, low)| (high << 4 | low) as u8),
+            _ => None,
+        };
+        out.push(value.unwrap_or(*first));
+        rest = if value.is_some() { &behind[2..] } else { behind };
+    }
     out.into()
 }
 
@@ -146,9 +158,20 @@ mod tests {
     #[test]
     fn percent_codes_are_read_and_broken_ones_left_alone() {
         for (text, expected) in
-            [("ab", "ab"), ("%61b%2D", "ab-"), ("%", "%"), ("%4", "%4"), ("%zz", "%zz"), ("%ff", "%ff")]
+            [("ab", "ab"), ("%61b%2D", "ab-"), ("%", "%"), ("%4", "%4"), ("%zz", "%zz"), ("%+1", "%+1"), ("%%61", "%a")]
         {
-            assert_eq!(percent_decoded(text), expected);
+            assert_eq!(percent_decoded(text.as_bytes()), expected.as_bytes());
+        }
+    }
+
+    #[test]
+    fn h8_an_id_is_found_anywhere_in_a_query_and_two_are_none() {
+        let the_one = |query: &'static str| the_one(query.as_bytes(), b"id=").map(|text| str::from_utf8(text).unwrap());
+        for query in ["id=7", "a=1&id=7", "id=7&a", "&&id=7&"] {
+            assert_eq!(the_one(query), Some("7"), "{query}");
+        }
+        for query in ["", "xid=7", "id=7&id=7", "a&id=&b&id=7"] {
+            assert_eq!(the_one(query), None, "{query}");
         }
     }
 

@@ -137,7 +137,7 @@ impl Desk<'_> {
             ));
         };
         let missing = |reason| no_session(reason, Transport::Streamable);
-        let id = parse_session_id(text).ok_or_else(|| missing(None))?;
+        let id = parse_session_id(text.as_bytes()).ok_or_else(|| missing(None))?;
         let session = self.table.find(id, principal).map_err(missing)?;
         if session.transport != Transport::Streamable {
             return Err(missing(None));
