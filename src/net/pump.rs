@@ -210,7 +210,8 @@ impl Open {
         for frame in self.unwritten.drain(..) {
             self.attachment.wrote(Some(&frame));
         }
-        self.unwritten.shrink_to(0);
+        // Room for a few is worth less than to be made anew for each.
+        self.unwritten.shrink_to(4);
     }
 
     fn end(&self, out: &mut Vec<u8>) {
