@@ -1,12 +1,18 @@
 //! Server-sent events to bytes (W-1 … W-7). A whole event goes in, so none is ever split.
 
+/// What an event with a JSON-RPC message begins with.
+pub(crate) const MESSAGE: &[u8] = b"event: message\ndata: ";
+/// What the event with the address for POSTs begins with.
+pub(crate) const ENDPOINT: &[u8] = b"event: endpoint\ndata: ";
+/// What an event for an operator begins with.
+pub(crate) const SNAPSHOT: &[u8] = b"event: snapshot\ndata: ";
+
 /// Appends an event: `id:` if it has one, `event:` and one `data:` line. `data` has no line ends.
-pub(crate) fn event(out: &mut Vec<u8>, id: Option<&str>, name: &str, data: &[u8]) {
+pub(crate) fn event(out: &mut Vec<u8>, id: Option<&str>, begin: &[u8], data: &[u8]) {
     if let Some(id) = id {
         line(out, b"id: ", id.as_bytes());
     }
-    line(out, b"event: ", name.as_bytes());
-    line(out, b"data: ", data);
+    line(out, begin, data);
     out.push(b'\n');
 }
 
@@ -41,8 +47,8 @@ mod tests {
     #[test]
     fn w1_to_w7_events_are_written_as_the_format_says() {
         let mut out = Vec::new();
-        event(&mut out, None, "endpoint", b"/messages/?session_id=0f");
-        event(&mut out, Some("a.1"), "message", b"{}");
+        event(&mut out, None, ENDPOINT, b"/messages/?session_id=0f");
+        event(&mut out, Some("a.1"), MESSAGE, b"{}");
         priming(&mut out, "a.0");
         retry(&mut out, 3000);
         comment(&mut out, "");

@@ -106,7 +106,9 @@ impl Link {
                 self.flush(out).await?;
                 open.written();
             }
-            self.shell.wait_for(&self.presence, Wait::Answer, self.shell.now());
+            if self.presence.waits_for.get() != Wait::Answer {
+                self.shell.wait_for(&self.presence, Wait::Answer, self.shell.now());
+            }
             match self.next_turn(open, &mut chatter).await {
                 Turn::Message(frame) => {
                     *out = self.shell.buffer();
@@ -172,7 +174,7 @@ impl Open {
 
     fn begin(&mut self, out: &mut Vec<u8>, first: &First) {
         match first {
-            First::Endpoint(uri) => self.chunk(out, |event| sse::event(event, None, "endpoint", uri.as_bytes())),
+            First::Endpoint(uri) => self.chunk(out, |event| sse::event(event, None, sse::ENDPOINT, uri.as_bytes())),
             First::Comment => self.chunk(out, |event| sse::comment(event, "")),
             First::Priming => {
                 // A client comes back with the number of what it has seen: nothing yet.
@@ -192,7 +194,7 @@ impl Open {
 
     fn write(&mut self, out: &mut Vec<u8>, frame: Rc<Frame>) {
         let id = self.attachment.id_of(&frame);
-        self.chunk(out, |event| sse::event(event, id.as_deref(), "message", &frame.text()));
+        self.chunk(out, |event| sse::event(event, id.as_deref(), sse::MESSAGE, &frame.text()));
         self.unwritten.push(frame);
     }
 

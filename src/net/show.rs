@@ -60,7 +60,7 @@ impl Link {
             let mut event = Vec::new();
             let mut text = Vec::with_capacity(8 * 1024);
             from = snapshot(&shell, from, &mut text);
-            sse::event(&mut event, None, "snapshot", &text);
+            sse::event(&mut event, None, sse::SNAPSHOT, &text);
             response::chunk(&mut out, &event, manner.http_1_0);
             self.flush(&mut out).await?;
             shell.wait_for(&self.presence, Wait::Watch, shell.now());
