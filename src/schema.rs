@@ -293,6 +293,10 @@ mod tests {
             ],
         );
         table(
+            &json!({"required": ["a", "b b", "c"]}),
+            &[(json!({"a": 1}), "`[\"b b\"]`: missing, and c"), (json!({}), "`a`: missing, and \"b b\", and c")],
+        );
+        table(
             &json!({"prefixItems": [{"type": "string"}, true], "items": false, "minItems": 1}),
             &[
                 (json!(["a", 1]), ""),

@@ -164,11 +164,15 @@ impl Server {
             limits: self.limits,
         });
         let limits = &common.limits;
-        log::info!(
-            target: "portcullis",
-            "worst case: {} MiB for {} connections and {} sessions, of which {} MiB are buffers",
-            limits.worst_case_bytes() >> 20, limits.connections_max, limits.sessions_max, limits.buffered_bytes_max >> 20,
-        );
+        let buffers = limits.buffered_bytes_max >> 20;
+        match until {
+            Until::Ended(_) => log::info!(target: "portcullis", "worst case: {buffers} MiB of buffers for one client"),
+            _ => log::info!(
+                target: "portcullis",
+                "worst case: {} MiB for {} connections and {} sessions, of which {buffers} MiB are buffers",
+                limits.worst_case_bytes() >> 20, limits.connections_max, limits.sessions_max,
+            ),
+        }
         let services = Rc::new(Services {
             clock: self.clock,
             offload: Offload::new(limits.unblock_threads_max),

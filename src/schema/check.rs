@@ -158,10 +158,12 @@ impl<'s> Check<'s> {
 
     fn object(&mut self, object: &Object, members: &Map<String, Value>, value: &Value, place: &Place<'_>) -> Verdict {
         self.effort.spend(object.required.len() + object.dependent_required.len() + object.dependent_schemas.len())?;
-        for name in &object.required {
-            if !members.contains_key(&**name) {
-                return self.fault(&Place::Member(place, name), &|| "missing".into());
-            }
+        let mut missing = object.required.iter().filter(|name| !members.contains_key(&***name));
+        if let Some(first) = missing.next() {
+            // All of them at once: whoever sends them again need not be told again.
+            let others =
+                || missing.clone().fold("missing".to_owned(), |words, other| words + ", and " + &*place::name(other));
+            return self.fault(&Place::Member(place, first), &others);
         }
         self.count(object.count, members.len(), MEMBERS, place)?;
         for (name, member) in members {

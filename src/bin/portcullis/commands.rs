@@ -33,7 +33,7 @@ struct Words {
 pub(crate) fn main(program: &Program, command: &str, args: impl Iterator<Item = OsString>) -> ExitCode {
     let (usage, most) = match command {
         "check-config" => ("check-config FILE", 1),
-        "tools" => ("tools [--config FILE]", 0),
+        "tools" => ("tools [TOOL] [--config FILE]", 1),
         _ => ("call TOOL ['{\"argument\": \"value\"}'] [--config FILE]", 2),
     };
     let usage = format!("usage: {} {usage}", program.name);
@@ -50,7 +50,8 @@ pub(crate) fn main(program: &Program, command: &str, args: impl Iterator<Item = 
     let outcome = match (command, &*words.others) {
         ("check-config", []) if file.is_none() => return fail(program, &usage, 2),
         ("check-config", others) => check(program, others.first().map(Path::new).or(file).unwrap_or(Path::new(""))),
-        ("tools", _) => list(program, file),
+        ("tools", []) => list(program, file),
+        ("tools", [tool, ..]) => show(program, file, tool),
         (_, []) => return fail(program, &usage, 2),
         (_, [tool, rest @ ..]) => call(program, file, tool, rest.first().map_or("{}", String::as_str)),
     };
@@ -164,12 +165,53 @@ fn list(program: &Program, file: Option<&Path>) -> Outcome {
     let tools = client::ask(ready(program, file)?, Question::Tools)?.tools;
     let width = tools.iter().map(|tool| tool.name.len()).max().unwrap_or(0);
     let mut text = String::new();
-    for client::Listed { name, read_only, description } in &tools {
-        let what = if *read_only { "read-only" } else { "changes" };
+    for client::Listed { name, read_only, description, .. } in &tools {
+        let what = what(*read_only);
         let first = description.split_once(". ").map_or(description.trim_end_matches('.'), |(first, _)| first);
         let _ = writeln!(text, "{name:<width$}  {what:<9}  {first}");
     }
     Ok((text, true))
+}
+
+fn what(read_only: bool) -> &'static str {
+    if read_only { "read-only" } else { "changes" }
+}
+
+/// All about one tool: what it does, its arguments, and how it is called.
+fn show(program: &Program, file: Option<&Path>, name: &str) -> Outcome {
+    let tools = client::ask(ready(program, file)?, Question::Tools)?.tools;
+    let Some(tool) = tools.iter().find(|tool| tool.name == name) else {
+        return Err(Failed { why: format!("there is no tool {name:?}: `tools` lists them"), code: 2 });
+    };
+    let mut text = format!("{name}, {}\n{}\n", what(tool.read_only), tool.description);
+    let required = tool.arguments["required"].as_array().map_or(&[][..], Vec::as_slice);
+    let arguments = tool.arguments["properties"].as_object();
+    for (argument, schema) in arguments.into_iter().flatten() {
+        let must = if required.iter().any(|name| name == argument) { ", required" } else { "" };
+        let about = schema["description"].as_str().map_or_else(String::new, |about| format!(". {about}"));
+        let _ = writeln!(text, "  {argument}: {}{must}{about}", kind(schema));
+    }
+    let example: Vec<_> = required.iter().map(|name| format!("{name}: …")).collect();
+    let example = if example.is_empty() { String::new() } else { format!(" '{{{}}}'", example.join(", ")) };
+    let file = file.map_or_else(String::new, |file| format!(" --config {}", file.display()));
+    let _ = writeln!(text, "{} call {name}{example}{file}", program.name);
+    Ok((text, true))
+}
+
+/// What an argument may be, in a few words.
+fn kind(schema: &Value) -> String {
+    let words = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let values: Vec<_> = schema["enum"].as_array().into_iter().flatten().map(words).collect();
+    if !values.is_empty() {
+        return values.join(" or ");
+    }
+    let mut kind = words(&schema["type"]);
+    for (bound, word) in [("minimum", " from "), ("maximum", " to ")] {
+        if let Some(number) = schema[bound].as_f64() {
+            let _ = write!(kind, "{word}{number}");
+        }
+    }
+    kind
 }
 
 /// Runs a tool: what it gave, and whether it is content.
@@ -189,6 +231,20 @@ fn call(program: &Program, file: Option<&Path>, tool: &str, arguments: &str) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_argument_is_told_in_a_few_words() {
+        for (schema, expected) in [
+            (r#"{"type":"string"}"#, "string"),
+            (r#"{"type":"integer","minimum":1,"maximum":20}"#, "integer from 1 to 20"),
+            (r#"{"type":"number","minimum":0.2}"#, "number from 0.2"),
+            (r#"{"type":"string","enum":["tcp","udp"]}"#, "tcp or udp"),
+            (r#"{"enum":[1,"a"]}"#, "1 or a"),
+            (r#"{"type":["string","null"]}"#, r#"["string","null"]"#),
+        ] {
+            assert_eq!(kind(&serde_json::from_str(schema).unwrap()), expected);
+        }
+    }
 
     fn read(line: &str) -> Result<Words, String> {
         words(line.split_whitespace().map(OsString::from).collect())

@@ -135,10 +135,14 @@ impl Draft {
         }
         for (at, table) in reader.tables("tool") {
             let what = tool::header(table);
-            if let Some((at, tool)) = tool::tool(Reader::new(source, faults, &what, at, table))
-                && self.is_new(format!("tool `{}`", tool.name), source.place(at), faults)
-            {
-                self.config.tools.push(Arc::new(tool));
+            if let Some((at, tool)) = tool::tool(Reader::new(source, faults, &what, at, table)) {
+                let what = format!("tool `{}`", tool.name);
+                if crate::tools::is_own(&tool.name) {
+                    let why = format!("{what} is one of the program's own: give this one another name");
+                    faults.note(&source.place(at), &why);
+                } else if self.is_new(what, source.place(at), faults) {
+                    self.config.tools.push(Arc::new(tool));
+                }
             }
         }
         for (at, table) in reader.tables("role") {

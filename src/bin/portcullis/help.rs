@@ -11,7 +11,7 @@ const COMMANDS: [(&str, &str); 6] = [
     ("stdio [--config FILE]", "serve over stdin and stdout, as for `ssh HOST portcullis stdio`"),
     ("sessions [FINGERPRINT]", "show the sessions of the one that runs, or what happened in one"),
     ("check-config FILE", "is a file for --config right, and what is in it?"),
-    ("tools [--config FILE]", "list the tools"),
+    ("tools [TOOL] [--config FILE]", "list the tools, or tell all about one"),
     ("call TOOL ['{…}'] [--config F]", "run a tool here, without a client"),
 ];
 

@@ -63,6 +63,12 @@ static TOOLS: [&shape::Shape; 15] = [
     &ping_host::PING_HOST,
 ];
 
+/// Is it the name of one of the program's own tools?
+#[cfg(feature = "config")]
+pub(crate) fn is_own(name: &str) -> bool {
+    TOOLS.into_iter().chain([&firewall_trace::FIREWALL_TRACE]).any(|shape| shape.name == name)
+}
+
 /// What a call of a tool comes to.
 pub(crate) type Called = Pin<Box<dyn Future<Output = Result<CallResult, CallError>>>>;
 

@@ -28,6 +28,8 @@ pub(crate) struct Listed {
     pub(crate) name: String,
     pub(crate) read_only: bool,
     pub(crate) description: String,
+    /// The schema of its arguments.
+    pub(crate) arguments: Value,
 }
 
 /// What is asked of a server.
@@ -146,6 +148,7 @@ impl Line {
                     name: text(&tool["name"]),
                     read_only: tool["annotations"]["readOnlyHint"] == true,
                     description: text(&tool["description"]),
+                    arguments: tool["inputSchema"].clone(),
                 });
             }
             match &result["nextCursor"] {

@@ -140,6 +140,11 @@ fn a_tool_that_cannot_be_meant_is_refused() {
             "6:8",
             "tool `t` is there already, at f.toml:2:8",
         ),
+        (
+            "[[tool]]\nname = \"ping_host\"\ndescription = \"e\"\nargv = [\"true\"]",
+            "6:8",
+            "tool `ping_host` is one of the program's own: give this one another name",
+        ),
     ] {
         refused(&[(&tool(lines), place, words)]);
     }
