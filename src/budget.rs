@@ -42,9 +42,9 @@ impl Budget {
         self.0.used.get()
     }
 
-    /// Holds `bytes` if there is room, after the keepers have let go of what it takes.
+    /// Holds `bytes` if there is room, after the keepers have let go of what it takes. There is always room for nothing.
     pub(crate) fn reserve(&self, bytes: usize) -> Option<Charge> {
-        while self.used().saturating_add(bytes) > self.0.most {
+        while bytes > 0 && self.used().checked_add(bytes).is_none_or(|sum| sum > self.0.most) {
             let oldest = self.0.keepers.borrow_mut().pop_front()?;
             if let Some(keeper) = oldest.upgrade() {
                 keeper.forget();
@@ -129,6 +129,7 @@ mod tests {
         assert!(held.grow(60) && budget.used() == 100);
         assert!(held.grow(100), "then the next");
         assert!(!held.grow(101) && budget.reserve(1).is_none());
+        assert!(budget.reserve(usize::MAX).is_none() && budget.reserve(0).is_some());
         held.set(10);
         assert_eq!(budget.used(), 10);
         drop(held.split(4));

@@ -450,3 +450,32 @@ fn a_handler_knows_its_session_request_principal_and_client() {
         );
     });
 }
+
+/// What gives room back, or lets a waiting call go on, is taken even when there is no room for anything else.
+#[test]
+fn s45_a_cancel_and_an_answer_need_no_room_in_full_buffers() {
+    let limits = Limits { buffered_bytes_max: 2 << 20, ..Limits::default() };
+    sim::run(|sim| async move {
+        let server = sim.serve_within(limits);
+        let stuck = server.connect_narrow(4_096);
+        let stuck = Legacy::connect_with(&server, stuck, "/sse", &[]).await;
+        stuck.post(&initialize("2025-03-26")).await;
+        assert_eq!(stuck.post(&call(1, "talk", json!({ "count": 10_000, "gap_ms": 1 }))).await.status, 202);
+        let session = Session::open(&server, LATEST).await;
+        for _ in 0..3 {
+            session.send_with(&TIMED_JSON, &slow(1, 20_000, "ok")).await;
+        }
+        sim.sleep(2_000).await;
+        assert!(server.gauge("buffered_bytes").await > 2 << 20);
+        let refused = session.post(&slow(2, 1, "ok")).await;
+        assert_eq!(refused.head.status, 503);
+        let before = server.counter("over_budget").await;
+        for message in [
+            json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": { "requestId": 1 } }),
+            json!({ "jsonrpc": "2.0", "id": 77, "result": {} }),
+        ] {
+            assert_eq!(session.post(&message.to_string()).await.head.status, 202, "{message}");
+        }
+        assert_eq!(server.counter("over_budget").await, before);
+    });
+}
