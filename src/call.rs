@@ -177,15 +177,16 @@ impl Call {
     }
 
     fn write(&self, outcome: &Outcome) -> Vec<u8> {
-        let (id, server_info) = (self.cx.request_id(), &self.cx.services().server_info);
-        let mut text = Vec::with_capacity(256 + server_info.len());
+        let (id, envelope) = (self.cx.request_id(), self.cx.envelope());
+        let more = if envelope.revision.has_result_types() { 64 + envelope.server_info.len() } else { 0 };
+        let mut text = Vec::with_capacity(192 + more);
         match outcome {
             Outcome::Error(error) => {
                 self.cx.note_status(error.code);
                 jsonrpc::write_error(&mut text, Some(id), error);
             }
             other => {
-                jsonrpc::write_result(&mut text, id, |out| compat::write_result(out, other, self.cx.envelope()));
+                jsonrpc::write_result(&mut text, id, |out| compat::write_result(out, other, envelope));
             }
         }
         text

@@ -95,27 +95,27 @@ fn place_of(parent: Option<&Level>, key: Option<&Cow<'_, [u8]>>) -> Place {
 
 /// Just behind the closing quote of the string that begins at `at`, and whether it has escapes.
 fn string_end(text: &[u8], mut at: usize) -> (usize, bool) {
-    let mut escapes = false;
-    while let Some(rest) = text.get(at..) {
-        let Some(found) = quote_or_escape(rest) else {
-            if rest.len() < 8 {
-                break;
-            }
-            at += 8;
+    let (mut escapes, mut near) = (false, at + NEAR);
+    while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
+        let found = if at < near { quote_or_escape(rest) } else { memchr::memchr2(b'"', b'\\', rest) };
+        let Some(found) = found else {
+            at += if at < near { 8 } else { rest.len() };
             continue;
         };
         at += found + 1;
         if rest[found] == b'"' {
             return (at, escapes);
         }
-        escapes = true;
-        at += 1;
+        (escapes, at) = (true, at + 1);
+        near = at + NEAR;
     }
     (text.len(), escapes)
 }
 
-/// Where the first quote or backslash is among the next eight bytes, which are looked at all at once: most strings are
-/// short, and to set up a search for long ones costs more than to search them.
+/// Most strings end within so many bytes: to set up a search for long ones costs more than to look at eight at once.
+const NEAR: usize = 32;
+
+/// Where the first quote or backslash is among the next eight bytes.
 fn quote_or_escape(text: &[u8]) -> Option<usize> {
     const LOW: u64 = u64::from_ne_bytes([0x01; 8]);
     const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);

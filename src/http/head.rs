@@ -244,9 +244,10 @@ impl<'b> Head<'b> {
     fn listed_header(&mut self, name: &'b str, value: &'b [u8]) -> Result<(), Rejection> {
         let is = |known: &str| is_word(name.as_bytes(), known);
         match name.len() {
-            6 if is("accept") => self.accept.add(value),
+            6 if is("accept") => self.accept.add(text(self.whole, name, value)?.as_bytes()),
             10 if is("connection") => {
-                for option in value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
+                let options = text(self.whole, name, value)?.as_bytes().split(|&byte| byte == b',');
+                for option in options.map(<[u8]>::trim_ascii) {
                     self.connection_close |= is_word(option, "close");
                     self.connection_keep_alive |= is_word(option, "keep-alive");
                 }
@@ -409,6 +410,19 @@ mod tests {
         let head =
             parsed("GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\r\n").unwrap();
         assert!(!head.close, "P51: an upgrade offer is ignored");
+    }
+
+    #[test]
+    fn a_value_that_is_not_text_is_refused_where_it_counts_and_passed_over_elsewhere() {
+        for (name, good) in
+            [("Accept", false), ("Connection", false), ("Content-Type", false), ("Mcp-Session-Id", false), ("X", true)]
+        {
+            let mut bytes = format!("GET / HTTP/1.1\r\nHost: a\r\n{name}: b").into_bytes();
+            bytes.extend_from_slice(b"\xff\r\nOrigin: http://\xc3\xa4\r\n\r\n");
+            let head = parse(&bytes, &Limits::default());
+            assert_eq!(head.is_ok(), good, "{name}");
+            assert!(head.is_err() || head.unwrap().origin == Some("http://\u{e4}"), "{name}");
+        }
     }
 
     #[test]

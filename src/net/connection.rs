@@ -6,6 +6,7 @@
 
 use std::cell::RefCell;
 use std::io;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
@@ -118,22 +119,25 @@ impl Link {
                     self.start(calls, session);
                     Ok(true)
                 }
-                // Boxed: most connections never wait for a call, and none should carry the room for it.
-                Next::Wait(waiting) => match *waiting {
-                    Waiting::Answer { exchange, manner, running } => {
-                        Box::pin(self.answer(exchange, manner, running)).await
-                    }
-                    Waiting::Show { shown, manner } => Box::pin(self.show(shown, manner)).await,
-                    Waiting::Stream { events, manner } => {
-                        let opened = self.open(events, &manner);
-                        Box::pin(self.stream(opened, !manner.close && !manner.http_1_0)).await
-                    }
-                },
+                Next::Wait(waiting) => self.wait(waiting).await,
             };
             match done {
                 Ok(true) => self.unexamined = !self.pending.is_empty(),
                 Ok(false) => return Box::pin(self.linger()).await,
                 Err(Lost) => return,
+            }
+        }
+    }
+
+    /// Boxed: most connections never wait for a call, and none should carry the room for it.
+    #[allow(clippy::boxed_local)] // taken apart by its owner it would be kept until the wait is over
+    fn wait(&mut self, waiting: Box<Waiting>) -> Pin<Box<dyn Future<Output = Result<bool, Lost>> + '_>> {
+        match *waiting {
+            Waiting::Answer { exchange, manner, running } => Box::pin(self.answer(exchange, manner, running)),
+            Waiting::Show { shown, manner } => Box::pin(self.show(shown, manner)),
+            Waiting::Stream { events, manner } => {
+                let opened = self.open(events, &manner);
+                Box::pin(self.stream(opened, !manner.close && !manner.http_1_0))
             }
         }
     }
