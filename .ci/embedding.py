@@ -113,8 +113,16 @@ def children(pid):
     return [int(word) for task in tasks for word in open(f"/proc/{pid}/task/{task}/children").read().split()]
 
 
+def state(pid):
+    return open(f"/proc/{pid}/stat").read().split(") ")[1][0]
+
+
 def is_zombie(pid):
-    return open(f"/proc/{pid}/stat").read().split(") ")[1][0] == "Z"
+    return state(pid) == "Z"
+
+
+def waits_for_events(pid):
+    return "poll" in open(f"/proc/{pid}/wchan").read()
 
 
 def embed_thread(program, host, _):
@@ -162,10 +170,13 @@ def unix_socket(program, host, folder):
     child, _ = start(program, host, path)
     places = [unix(path), unix(f"{folder}/ci.screened")]
     with_sigpipe(child, places)
-    # The loop's own thread forks. The child notices as soon as anything wakes it, and ends with an error.
+    # The loop's own thread forks. The child notices as soon as anything wakes it, and ends with an error. Nothing would,
+    # if in that moment async-io's thread had the reactor and the loop's waited for it: a request turns that round.
+    until(lambda: waits_for_events(child.pid) or places[0]().close())
     os.kill(child.pid, signal.SIGUSR2)
     (fork,) = until(lambda: children(child.pid))
     os.kill(child.pid, signal.SIGSTOP)
+    until(lambda: state(child.pid) == "T")
     wire = places[0]()
     until(lambda: is_zombie(fork))
     wire.close()
