@@ -122,7 +122,9 @@ def is_zombie(pid):
 
 
 def waits_for_events(pid):
-    return "poll" in open(f"/proc/{pid}/wchan").read()
+    where = open(f"/proc/{pid}/wchan").read()
+    # A kernel may keep to itself where somebody sleeps.
+    return "poll" in where or where in ("", "0") and state(pid) == "S"
 
 
 def embed_thread(program, host, _):
