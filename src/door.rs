@@ -97,9 +97,12 @@ fn place_of(parent: Option<&Level>, key: Option<&Cow<'_, [u8]>>) -> Place {
 fn string_end(text: &[u8], mut at: usize) -> (usize, bool) {
     let (mut escapes, mut near) = (false, at + NEAR);
     while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
-        let found = if at < near { quote_or_escape(rest) } else { memchr::memchr2(b'"', b'\\', rest) };
+        let (found, looked_at) = match at < near {
+            true => (quote_or_escape(rest), 8),
+            false => (memchr::memchr2(b'"', b'\\', rest), rest.len()),
+        };
         let Some(found) = found else {
-            at += if at < near { 8 } else { rest.len() };
+            at += looked_at;
             continue;
         };
         at += found + 1;

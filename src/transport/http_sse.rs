@@ -141,12 +141,15 @@ fn percent_decoded(text: &[u8]) -> Cow<'_, [u8]> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text;
     while let [first, behind @ ..] = rest {
-        let value = match (first, behind) {
-            (b'%', [high, low, ..]) => digit(high).zip(digit(low)).map(|(high, low)| (high << 4 | low) as u8),
+        let code = match behind {
+            [high, low, behind @ ..] if *first == b'%' => {
+                digit(high).zip(digit(low)).map(|(high, low)| ((high << 4 | low) as u8, behind))
+            }
             _ => None,
         };
-        out.push(value.unwrap_or(*first));
-        rest = if value.is_some() { &behind[2..] } else { behind };
+        let (byte, behind) = code.unwrap_or((*first, behind));
+        out.push(byte);
+        rest = behind;
     }
     out.into()
 }

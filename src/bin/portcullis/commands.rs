@@ -181,7 +181,7 @@ fn what(read_only: bool) -> &'static str {
 fn show(program: &Program, file: Option<&Path>, name: &str) -> Outcome {
     let tools = client::ask(ready(program, file)?, Question::Tools)?.tools;
     let Some(tool) = tools.iter().find(|tool| tool.name == name) else {
-        return Err(Failed { why: format!("there is no tool {name:?}: `tools` lists them"), code: 2 });
+        return Err(client::no_tool(name));
     };
     let mut text = format!("{name}, {}\n{}\n", what(tool.read_only), tool.description);
     let required = tool.arguments["required"].as_array().map_or(&[][..], Vec::as_slice);

@@ -66,7 +66,13 @@ static TOOLS: [&shape::Shape; 15] = [
 /// Is it the name of one of the program's own tools?
 #[cfg(feature = "config")]
 pub(crate) fn is_own(name: &str) -> bool {
-    TOOLS.into_iter().chain([&firewall_trace::FIREWALL_TRACE]).any(|shape| shape.name == name)
+    all().any(|shape| shape.name == name)
+}
+
+/// Every tool, as [`register`] adds them.
+#[cfg(any(test, feature = "config"))]
+fn all() -> impl Iterator<Item = &'static shape::Shape> {
+    TOOLS.into_iter().chain([&firewall_trace::FIREWALL_TRACE])
 }
 
 /// What a call of a tool comes to.
@@ -131,7 +137,7 @@ mod tests {
     #[test]
     fn the_list_of_tools_is_under_2500_tokens() {
         let mut bytes = 0;
-        for tool in TOOLS.into_iter().chain([&firewall_trace::FIREWALL_TRACE]) {
+        for tool in all() {
             let mut listed = serde_json::json!({
                 "name": tool.name, "description": tool.description, "inputSchema": schema(&tool.input_schema()),
                 "annotations": { "readOnlyHint": true, "openWorldHint": false },

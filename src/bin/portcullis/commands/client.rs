@@ -55,7 +55,7 @@ pub(crate) fn ask(server: Server, question: Question<'_>) -> Result<Said, Failed
     if let Question::Call(tool, _) = question
         && !tool.bytes().all(|byte| byte.is_ascii_graphic())
     {
-        return Err(Failed { why: format!("there is no tool {tool:?}: `tools` lists them"), code: 2 });
+        return Err(no_tool(tool));
     }
     run(server, async |line: &Line| {
         let mut said = Said::default();
@@ -65,6 +65,11 @@ pub(crate) fn ask(server: Server, question: Question<'_>) -> Result<Said, Failed
         }
         Ok(said)
     })
+}
+
+/// There is none of this name.
+pub(crate) fn no_tool(name: &str) -> Failed {
+    Failed { why: format!("there is no tool {name:?}: `tools` lists them"), code: 2 }
 }
 
 /// Runs a server for as long as somebody asks it something. A signal ends both, and whatever the tool has started.
