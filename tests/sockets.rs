@@ -1,15 +1,21 @@
 //! The few things that only real sockets show. Loopback, real time, and no outcome that depends on how much.
 
+use std::cell::RefCell;
+use std::future::ready;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::pin::pin;
+use std::rc::Rc;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use portcullis::{CallError, Handle, Listener, RequestContext, Server, Tool};
+use async_io::Async;
+use portcullis::{CallError, Handle, Incoming, Listener, RequestContext, Server, Tool};
+use rustix::net::{RecvFlags, recv};
 use serde_json::{Value, json};
 use smol::future::FutureExt;
+use smol::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::sim::client::*;
 
@@ -63,8 +69,22 @@ impl Real {
 
     fn open(&self) -> String {
         let (_, text) = self.ask(&post("/mcp", &[], &initialize(LATEST)), "listChanged");
-        text.lines().find_map(|line| line.strip_prefix("mcp-session-id: ")).unwrap().to_owned()
+        session_id(&text)
     }
+}
+
+fn session_id(text: &str) -> String {
+    text.lines().find_map(|line| line.strip_prefix("mcp-session-id: ")).unwrap().to_owned()
+}
+
+async fn read_on(stream: &mut Async<UnixStream>, until: &str) -> String {
+    let (mut text, mut buffer) = (String::new(), [0; 4096]);
+    while !text.contains(until) {
+        let n = stream.read(&mut buffer).await.unwrap();
+        assert!(n > 0, "ended before {until:?}: {text}");
+        text.push_str(std::str::from_utf8(&buffer[..n]).unwrap());
+    }
+    text
 }
 
 fn read_until(stream: &mut impl Read, until: &str) -> String {
@@ -138,6 +158,42 @@ fn item6_over_real_sockets_a_server_serves_and_dropping_it_gives_every_descripto
     again.thread.join().unwrap();
     assert_eq!(sockets(), base);
     std::fs::remove_file(&path).unwrap();
+}
+
+#[test]
+fn connections_that_are_ready_together_all_read_before_one_writes() {
+    let _turn = TURN.lock();
+    let (clients, servers): (Vec<_>, Vec<_>) = (0..3).map(|_| UnixStream::pair().unwrap()).unzip();
+    let peers = || -> Vec<_> { clients[..2].iter().map(|client| client.try_clone().unwrap()).collect() };
+    let (told, seen) = (peers(), peers());
+    let session = Rc::new(RefCell::new(String::new()));
+    let id = session.clone();
+    let both = move |_: RequestContext, _: Value| {
+        let request = post("/mcp", &[("Mcp-Session-Id", &id.borrow())], &call(2, "peek", json!({})));
+        told.iter().for_each(|mut peer| Write::write_all(&mut peer, &request).unwrap());
+        ready(Ok::<_, CallError>("asked"))
+    };
+    let peek = move |_: RequestContext, _: Value| {
+        let is_answered = |peer: &&UnixStream| recv(peer, &mut [0; 1], RecvFlags::PEEK | RecvFlags::DONTWAIT).is_ok();
+        ready(Ok::<_, CallError>(format!("{} answered", seen.iter().filter(is_answered).count())))
+    };
+    let server = Server::builder("real", "1").tool(Tool::new("both"), both).tool(Tool::new("peek"), peek);
+    let incoming = servers.into_iter().map(|socket| Incoming::unix(socket).unwrap());
+    let serve = server.build().unwrap().serve(vec![Listener::streams(smol::stream::iter(incoming))]);
+    let serve = async { serve.await.unwrap() };
+    async_io::block_on(serve.or(async {
+        let mut clients: Vec<_> =
+            clients.iter().map(|client| Async::new(client.try_clone().unwrap()).unwrap()).collect();
+        for client in &mut clients {
+            client.write_all(&post("/mcp", &[], &initialize(LATEST))).await.unwrap();
+            *session.borrow_mut() = session_id(&read_on(client, "listChanged").await);
+        }
+        let request = post("/mcp", &[("Mcp-Session-Id", &session.borrow())], &call(1, "both", json!({})));
+        clients[2].write_all(&request).await.unwrap();
+        for client in &mut clients[..2] {
+            assert!(read_on(client, "answered").await.contains("0 answered"));
+        }
+    }));
 }
 
 #[test]

@@ -103,6 +103,9 @@ impl Link {
         let mut out = Vec::new();
         loop {
             let Some(next) = self.turn(&mut out).await else { return };
+            if !out.is_empty() {
+                self.shell.in_step().await;
+            }
             if !out.is_empty() && self.flush(&mut out).await.is_err() {
                 self.unwritten.iter().for_each(|(stream, answer)| stream.undeliverable(answer));
                 return self.forsake(next);
@@ -116,6 +119,7 @@ impl Link {
                 }
                 Next::Close => return Box::pin(self.linger()).await,
                 Next::Start { calls, session } => {
+                    self.shell.in_step().await;
                     self.start(calls, session);
                     Ok(true)
                 }

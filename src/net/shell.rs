@@ -101,9 +101,9 @@ pub(crate) enum Cut {
 
 /// Bytes of the read buffer of the thread.
 const SCRATCH_BYTES: usize = 64 * 1024;
-/// Buffers for answers, made at the start and kept. One that grew is not: it would hold a page among memory that
-/// could be given back.
-const BUFFERS_KEPT: usize = 4;
+/// Buffers for answers, made at the start and kept: for those who answer in step. One that grew is not: it would hold a
+/// page among memory that could be given back.
+const BUFFERS_KEPT: usize = 32;
 const BUFFER_BYTES: usize = 4096;
 /// Seconds by which clients are told to give an idle connection up before we do.
 const IDLE_MARGIN: u64 = 5;
@@ -258,6 +258,13 @@ impl Shell {
             }
         };
         set.watch(&socket)
+    }
+
+    /// As [`ReadySet::in_step`]; there is nothing to it where connections are pipes.
+    pub(super) async fn in_step(&self) {
+        if let Some(sockets) = self.sockets.get() {
+            sockets.in_step().await;
+        }
     }
 
     /// Gives a new connection its place.
