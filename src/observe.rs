@@ -58,7 +58,7 @@ impl Drop for Seat {
 ///
 /// # Errors
 /// 404 for a session that nobody remembers, 503 if too many watch.
-pub(crate) fn show(shell: &Rc<Shell>, view: View, head: &Head<'_>) -> Result<Shown, Rejection> {
+pub(crate) fn show(shell: &Rc<Shell>, view: View, head: &Head) -> Result<Shown, Rejection> {
     if head.accept.html()
         && let Some(page) = page(view)
     {

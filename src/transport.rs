@@ -24,7 +24,7 @@ use crate::clock::Instant;
 use crate::context::Services;
 use crate::events::Kind;
 use crate::features::Features;
-use crate::http::head::Head;
+use crate::http::head::{Field, Head};
 use crate::http::response::{Media, Rejection};
 use crate::http::word::is_word;
 use crate::mcp::peer::Principal;
@@ -199,15 +199,15 @@ pub(crate) struct Desk<'a> {
 }
 
 /// Checks a request's head, in this order and no other (G-7).
-pub(crate) fn check(head: &Head<'_>, from: From, policy: &Policy) -> Result<Admitted, Rejection> {
+pub(crate) fn check(head: &Head, from: From, policy: &Policy) -> Result<Admitted, Rejection> {
     let route = route(head, from, &policy.base_path)?;
     if !from.unix {
         policy.guard.check(head, from.local)?;
-    } else if head.origin.is_some() {
+    } else if head.get(Field::Origin).is_some() {
         // A Unix socket has no host to compare with, but a page is still a page.
         policy.guard.check(head, None)?;
     }
-    if head.method == "OPTIONS" {
+    if head.method() == "OPTIONS" {
         return Ok(Admitted { route: Route::Preflight, principal: Principal::Anonymous, as_of: 0 });
     }
     check_method(head, route)?;
@@ -215,25 +215,31 @@ pub(crate) fn check(head: &Head<'_>, from: From, policy: &Policy) -> Result<Admi
         (_, Route::Health | Route::Ready) => Principal::Anonymous,
         (_, Route::Show(_)) if from.operator => Principal::Anonymous,
         (None, _) => embedder_says(head, from, policy)?,
-        (Some(tokens), _) => tokens.principal(head.authorization)?,
+        (Some(tokens), _) => tokens.principal(head.get(Field::Authorization))?,
     };
     if matches!(route, Route::Show(_)) && !from.operator && principal == Principal::Anonymous {
         let cause =
             "sessions and metrics are shown on the operator's listener (--debug-listen), or here to holders of a token";
         return Err(Rejection::new(403, cause));
     }
-    if head.method == "POST" {
+    if head.method() == "POST" {
         check_post(head, route)?;
-    } else if head.method == "GET" && route == Route::Mcp && !head.accept.events() {
+    } else if head.method() == "GET" && route == Route::Mcp && !head.accept.events() {
         return Err(Rejection::new(406, "Accept: a GET opens a stream, so it must allow text/event-stream"));
     }
     Ok(Admitted { route, principal, as_of: policy.access_changes.get() })
 }
 
+/// Would [`check`] say the same of another request with the same head, which has no credentials in it? The embedder is
+/// asked every time.
+pub(crate) fn still_holds(admitted: &Admitted, policy: &Policy) -> bool {
+    admitted.as_of == policy.access_changes.get() && policy.features.access.is_none()
+}
+
 /// Whose request it is, by the embedder's own policy if he has one.
-fn embedder_says(head: &Head<'_>, from: From, policy: &Policy) -> Result<Principal, Rejection> {
+fn embedder_says(head: &Head, from: From, policy: &Policy) -> Result<Principal, Rejection> {
     let Some(access) = &policy.features.access else { return Ok(Principal::Anonymous) };
-    let credentials = Credentials { authorization: head.authorization, address: from.address };
+    let credentials = Credentials { authorization: head.get(Field::Authorization), address: from.address };
     let told = catch_unwind(AssertUnwindSafe(|| access.principal(&credentials)));
     let told = told.map_err(|_| Rejection::new(500, "the server's access policy failed; its log says more"))?;
     told.map_err(|denied| match denied {
@@ -242,8 +248,8 @@ fn embedder_says(head: &Head<'_>, from: From, policy: &Policy) -> Result<Princip
     })
 }
 
-fn route(head: &Head<'_>, from: From, base_path: &str) -> Result<Route, Rejection> {
-    let path = head.path;
+fn route(head: &Head, from: From, base_path: &str) -> Result<Route, Rejection> {
+    let path = head.path();
     let path = path.strip_prefix(base_path).filter(|rest| rest.starts_with('/')).unwrap_or(path);
     let route = match path {
         "/healthz" => Route::Health,
@@ -274,17 +280,17 @@ fn fingerprint(text: &str) -> Result<Fingerprint, Rejection> {
     Fingerprint::read(text).ok_or_else(|| Rejection::new(404, unreadable))
 }
 
-fn check_method(head: &Head<'_>, route: Route) -> Result<(), Rejection> {
+fn check_method(head: &Head, route: Route) -> Result<(), Rejection> {
     let refuse = |allow: &'static str| {
-        let method: String = head.method.chars().take(32).collect();
+        let method: String = head.method().chars().take(32).collect();
         Err(Rejection::method(allow, format!("{method} is not served on this path; use {allow}")))
     };
-    match (route, head.method) {
+    match (route, head.method()) {
         (Route::Mcp, "POST" | "GET" | "DELETE") => Ok(()),
         (Route::Mcp, _) => refuse("GET, POST, DELETE"),
         (Route::Sse, "GET") => Ok(()),
         // The relative endpoint resolves to /sse?session_id=…; without one this is a newer client's probe.
-        (Route::Sse, "POST") if head.query.is_some_and(|query| query.contains("session_id=")) => Ok(()),
+        (Route::Sse, "POST") if head.query().is_some_and(|query| query.contains("session_id=")) => Ok(()),
         (Route::Sse, _) => refuse("GET"),
         (Route::Messages, "POST") => Ok(()),
         (Route::Messages, _) => refuse("POST"),
@@ -294,8 +300,8 @@ fn check_method(head: &Head<'_>, route: Route) -> Result<(), Rejection> {
     }
 }
 
-fn check_post(head: &Head<'_>, route: Route) -> Result<(), Rejection> {
-    let media_type = head.content_type.and_then(|value| value.as_bytes().split(|&byte| byte == b';').next());
+fn check_post(head: &Head, route: Route) -> Result<(), Rejection> {
+    let media_type = head.get(Field::ContentType).and_then(|value| value.as_bytes().split(|&byte| byte == b';').next());
     if !media_type.is_some_and(|media_type| is_word(media_type.trim_ascii(), "application/json")) {
         return Err(Rejection::new(415, "Content-Type: expected application/json"));
     }
@@ -308,7 +314,7 @@ fn check_post(head: &Head<'_>, route: Route) -> Result<(), Rejection> {
 /// Says what an admitted request means. `Health`, `Ready` and `Show` are the shell's own.
 pub(crate) fn admit(
     admitted: &Admitted,
-    head: &Head<'_>,
+    head: &Head,
     body: &[u8],
     from: From,
     mut desk: Desk<'_>,
@@ -324,7 +330,7 @@ pub(crate) fn admit(
         // Who is revoked between his head and his body would begin something that nobody ends.
         return Err(Rejection::new(401, "these credentials are not good any more"));
     }
-    match (admitted.route, head.method) {
+    match (admitted.route, head.method()) {
         (Route::Preflight, _) => Ok(Admission::Reply(preflight(head))),
         (Route::Mcp, "POST") => desk.streamable_post(head, body, from, principal),
         (Route::Mcp, "DELETE") => desk.streamable_delete(head, principal),
@@ -335,11 +341,11 @@ pub(crate) fn admit(
 }
 
 /// G-11, P63: browsers ask before they send what we need.
-fn preflight(head: &Head<'_>) -> Reply {
+fn preflight(head: &Head) -> Reply {
     let mut allowed = String::from(
         "Content-Type, Accept, Authorization, Mcp-Session-Id, MCP-Protocol-Version, Last-Event-ID, Mcp-Method, Mcp-Name",
     );
-    let requested = head.requested_headers.unwrap_or_default().split(',').map(str::trim);
+    let requested = head.get(Field::RequestedHeaders).unwrap_or_default().split(',').map(str::trim);
     for name in requested {
         let is_param = name.get(..10).is_some_and(|start| start.eq_ignore_ascii_case("mcp-param-"));
         if is_param && allowed.len() < 1024 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
@@ -390,8 +396,8 @@ impl Desk<'_> {
     }
 
     /// The address to show for a request: the peer's, or what a trusted proxy says.
-    fn address(&self, head: &Head<'_>, from: From) -> Option<IpAddr> {
-        let claimed = head.forwarded_for.filter(|_| self.is_trusted(from));
+    fn address(&self, head: &Head, from: From) -> Option<IpAddr> {
+        let claimed = head.get(Field::ForwardedFor).filter(|_| self.is_trusted(from));
         // The last entry is the trusted proxy's own; those before it anybody can write.
         let claimed = claimed.and_then(|list| list.rsplit(',').next()).and_then(|ip| ip.trim().parse().ok());
         claimed.or(from.address)
@@ -419,7 +425,7 @@ fn no_session(reason: Option<Reason>, transport: Transport) -> Rejection {
 }
 
 /// In which form a client wants its answer.
-fn form(head: &Head<'_>) -> Form {
+fn form(head: &Head) -> Form {
     match (head.accept.json(), head.accept.asks_for_events()) {
         (true, true) => Form::Either,
         (true, false) => Form::Json,

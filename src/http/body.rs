@@ -2,55 +2,75 @@
 //!
 //! [`Framer::next`] always gets the buffer from the first byte of the current request on and remembers how
 //! far it has looked, so that a body that arrives byte by byte is not read again for every byte. It never
-//! decides what a request means; it asks `admit` once the head is there, so that a request can be refused
+//! decides what a request means; it asks a [`Gate`] once the head is there, so that a request can be refused
 //! before its body is read.
+//!
+//! Clients send the same head with every request of a connection. So the last one is remembered, and bytes that begin with
+//! it are not read again: the same bytes mean the same.
 
 use std::borrow::Cow;
+use std::rc::Rc;
 
+use super::chunks::Chunks;
 use super::head::{self, Framing, Head};
-use super::response::Rejection;
+use super::response::{Manner, Rejection};
 use crate::limits::Limits;
 
+/// Who decides about a request once its head is there.
+pub(crate) trait Gate {
+    /// What was decided.
+    type Pass;
+
+    /// # Errors
+    /// The refusal.
+    fn admit(&self, head: &Head) -> Result<Self::Pass, Rejection>;
+
+    /// Is the same decided of another request with the same head, now?
+    fn still_holds(&self, pass: &Self::Pass) -> bool;
+
+    /// How a request that is refused wants to be answered.
+    fn manner(&self, head: &Head, rejection: &Rejection) -> Manner;
+}
+
+/// A request that was admitted, without its body.
+pub(crate) struct Begun<P> {
+    pub(crate) head: Head,
+    pub(crate) pass: P,
+}
+
 /// What the buffer holds.
-pub(crate) enum Step<'b, A> {
+pub(crate) enum Step<'b, P> {
     /// Not a whole request yet; `go_on` says that the client waits for `100 Continue`.
     More { go_on: bool },
     /// A whole request, admitted; it took `used` bytes.
-    Request { admitted: A, head: Head<'b>, body: Cow<'b, [u8]>, used: usize },
+    Request { begun: Rc<Begun<P>>, body: Cow<'b, [u8]>, used: usize },
     /// A refused one. `used` bytes can be skipped and the next request follows, unless the rejection closes.
-    Refused { rejection: Rejection, used: usize },
-}
-
-/// How a body begins: all of it is here, or more must come.
-enum Begun<'b, A> {
-    Whole { admitted: A, head: Head<'b>, used: usize },
-    Waits { for_us: bool },
+    Refused { rejection: Rejection, manner: Manner, used: usize },
 }
 
 /// Where in the current request the framing stands.
-#[derive(Default)]
-pub(crate) struct Framer {
-    stage: Stage,
+pub(crate) struct Framer<P> {
+    stage: Stage<P>,
+    last: Option<Rc<Begun<P>>>,
 }
 
-#[derive(Default)]
-enum Stage {
-    #[default]
+enum Stage<P> {
     Start,
-    Head {
-        searched: usize,
-    },
-    Length {
-        head: usize,
-        total: usize,
-    },
-    Chunks {
-        head: usize,
-        chunks: Box<Chunks>,
-    },
+    Head { searched: usize },
+    Length { begun: Rc<Begun<P>>, head: usize, total: usize },
+    Chunks { begun: Rc<Begun<P>>, chunks: Box<Chunks> },
 }
 
-impl Framer {
+/// Longer heads are not remembered.
+const REMEMBERED_MAX: usize = 1024;
+
+impl<P> Default for Framer<P> {
+    fn default() -> Framer<P> {
+        Framer { stage: Stage::Start, last: None }
+    }
+}
+
+impl<P> Framer<P> {
     /// Has a request begun and not ended?
     pub(crate) fn is_amid(&self) -> bool {
         !matches!(self.stage, Stage::Start)
@@ -69,13 +89,13 @@ impl Framer {
         }
     }
 
+    /// Forgets the last head: the connection will have no other.
+    pub(crate) fn forget(&mut self) {
+        self.last = None;
+    }
+
     /// Looks for the next request in `buffer`.
-    pub(crate) fn next<'b, A>(
-        &mut self,
-        buffer: &'b [u8],
-        limits: &Limits,
-        admit: impl Fn(&Head<'b>) -> Result<A, Rejection>,
-    ) -> Step<'b, A> {
+    pub(crate) fn next<'b>(&mut self, buffer: &'b [u8], limits: &Limits, gate: &impl Gate<Pass = P>) -> Step<'b, P> {
         let mut go_on = false;
         loop {
             match &mut self.stage {
@@ -84,92 +104,101 @@ impl Framer {
                     if matches!(buffer, b"" | b"\r" | b"\r\n") {
                         return Step::More { go_on };
                     }
-                    self.stage = Stage::Head { searched: 0 };
+                    match self.last.as_ref().filter(|last| last.head.begins(buffer) && gate.still_holds(&last.pass)) {
+                        Some(last) => (self.stage, go_on) = body(last.clone(), last.head.len(), buffer),
+                        None => self.stage = Stage::Head { searched: 0 },
+                    }
                 }
                 Stage::Head { searched } => match self::start(buffer, searched, limits) {
                     Ok(None) => return Step::More { go_on },
-                    Ok(Some(end)) => match self.begin_body(buffer, end, limits, &admit) {
-                        Ok(Begun::Whole { admitted, head, used }) => {
-                            self.stage = Stage::Start;
-                            let body = Cow::Borrowed(&buffer[end..used]);
-                            return Step::Request { admitted, head, body, used };
+                    Ok(Some(end)) => match self.begin(&buffer[..end], limits, gate) {
+                        Ok(begun) => (self.stage, go_on) = body(begun, end, buffer),
+                        Err((rejection, manner, rest)) => {
+                            return self.refuse(rejection, manner, rest.and_then(|rest| end.checked_add(rest)), buffer);
                         }
-                        Ok(Begun::Waits { for_us }) => go_on = for_us,
-                        Err((rejection, rest)) => return self.refuse(rejection, end, rest, buffer.len()),
                     },
-                    Err(rejection) => return self.refuse(rejection, buffer.len(), None, buffer.len()),
+                    Err(rejection) => return self.refuse(rejection, Manner::default(), None, buffer),
                 },
-                Stage::Length { head, total } => {
+                Stage::Length { begun, head, total } => {
                     if buffer.len() < *total {
                         return Step::More { go_on };
                     }
-                    let (head, total) = (*head, *total);
-                    return self.finish(buffer, head, Cow::Borrowed(&buffer[head..total]), total, limits, &admit);
+                    let (begun, body, used) = (begun.clone(), Cow::Borrowed(&buffer[*head..*total]), *total);
+                    self.stage = Stage::Start;
+                    return Step::Request { begun, body, used };
                 }
-                Stage::Chunks { head, chunks } => match chunks.read(buffer, limits.body_bytes_max) {
+                Stage::Chunks { begun, chunks } => match chunks.read(buffer, limits.body_bytes_max) {
                     Ok(false) => return Step::More { go_on },
                     Ok(true) => {
-                        let (head, used, body) = (*head, chunks.at, std::mem::take(&mut chunks.body));
-                        return self.finish(buffer, head, Cow::Owned(body), used, limits, &admit);
+                        let (begun, body) = (begun.clone(), Cow::Owned(std::mem::take(&mut chunks.body)));
+                        let used = chunks.at;
+                        self.stage = Stage::Start;
+                        return Step::Request { begun, body, used };
                     }
-                    Err(rejection) => return self.refuse(rejection, buffer.len(), None, buffer.len()),
+                    Err(rejection) => {
+                        let manner = gate.manner(&begun.head, &rejection);
+                        return self.refuse(rejection, manner, None, buffer);
+                    }
                 },
             }
         }
     }
 
-    /// Decides how the body is read. A refusal comes with the length of the body, if that is known.
+    /// Reads a head and asks about it. A refusal comes with the length of the body, if that is known.
     #[allow(clippy::type_complexity)]
-    fn begin_body<'b, A>(
+    fn begin(
         &mut self,
-        buffer: &'b [u8],
-        end: usize,
+        bytes: &[u8],
         limits: &Limits,
-        admit: &impl Fn(&Head<'b>) -> Result<A, Rejection>,
-    ) -> Result<Begun<'b, A>, (Rejection, Option<usize>)> {
-        let head = head::parse(&buffer[..end], limits).map_err(|rejection| (rejection, None))?;
+        gate: &impl Gate<Pass = P>,
+    ) -> Result<Rc<Begun<P>>, (Rejection, Manner, Option<usize>)> {
+        let head = head::parse(bytes, limits).map_err(|rejection| (rejection, Manner::default(), None))?;
+        let refused = |rejection: Rejection, rest| {
+            let manner = gate.manner(&head, &rejection);
+            (rejection, manner, rest)
+        };
         let rest = match head.framing {
             Framing::Length(length) => Some(length),
             Framing::Chunked => None,
         };
-        let admitted = admit(&head).map_err(|rejection| (rejection, rest))?;
-        self.stage = match head.framing {
-            Framing::Length(length) if length > limits.body_bytes_max => {
-                return Err((too_large(limits.body_bytes_max), None));
-            }
-            Framing::Length(length) if end + length <= buffer.len() => {
-                return Ok(Begun::Whole { admitted, head, used: end + length });
-            }
-            Framing::Length(length) => Stage::Length { head: end, total: end + length },
-            Framing::Chunked => Stage::Chunks { head: end, chunks: Box::new(Chunks { at: end, ..Chunks::default() }) },
-        };
-        Ok(Begun::Waits { for_us: head.expects_continue && rest != Some(0) })
+        let pass = gate.admit(&head).map_err(|rejection| refused(rejection, rest))?;
+        if rest.is_some_and(|length| length > limits.body_bytes_max) {
+            return Err(refused(too_large(limits.body_bytes_max), None));
+        }
+        let begun = Rc::new(Begun { head, pass });
+        let is_kept = bytes.len() <= REMEMBERED_MAX && !begun.head.is_secret();
+        self.last = is_kept.then(|| begun.clone());
+        Ok(begun)
     }
 
-    fn finish<'b, A>(
+    /// Skips the refused request, `whole` bytes, if all of it is here; else the connection ends with the refusal.
+    fn refuse(
         &mut self,
-        buffer: &'b [u8],
-        head_bytes: usize,
-        body: Cow<'b, [u8]>,
-        used: usize,
-        limits: &Limits,
-        admit: &impl Fn(&Head<'b>) -> Result<A, Rejection>,
-    ) -> Step<'b, A> {
+        rejection: Rejection,
+        manner: Manner,
+        whole: Option<usize>,
+        buffer: &[u8],
+    ) -> Step<'static, P> {
         self.stage = Stage::Start;
-        // Read anew rather than kept: a head borrows from a buffer that moves while a body arrives.
-        let head = head::parse(&buffer[..head_bytes], limits);
-        match head.and_then(|head| Ok((admit(&head)?, head))) {
-            Ok((admitted, head)) => Step::Request { admitted, head, body, used },
-            Err(rejection) => Step::Refused { rejection, used },
+        match whole {
+            Some(used) if used <= buffer.len() && !rejection.close => Step::Refused { rejection, manner, used },
+            _ => Step::Refused { rejection: rejection.closing(), manner, used: buffer.len() },
         }
     }
+}
 
-    /// Skips the refused request if all of it is here; else the connection ends with the refusal.
-    fn refuse<A>(&mut self, rejection: Rejection, head: usize, body: Option<usize>, have: usize) -> Step<'static, A> {
-        self.stage = Stage::Start;
-        match body.and_then(|body| head.checked_add(body)) {
-            Some(used) if used <= have && !rejection.close => Step::Refused { rejection, used },
-            _ => Step::Refused { rejection: rejection.closing(), used: have },
+/// How a body begins behind a head of `end` bytes, and whether its client waits to be told to go on.
+fn body<P>(begun: Rc<Begun<P>>, end: usize, buffer: &[u8]) -> (Stage<P>, bool) {
+    let expects = begun.head.expects_continue;
+    match begun.head.framing {
+        // Not over `body_bytes_max`, or it would not have begun.
+        Framing::Length(length) => {
+            let total = end + length;
+            (Stage::Length { begun, head: end, total }, expects && length > 0 && total > buffer.len())
+        }
+        Framing::Chunked => {
+            let chunks = Box::new(Chunks::behind(end));
+            (Stage::Chunks { begun, chunks }, expects)
         }
     }
 }
@@ -208,147 +237,69 @@ fn begins(buffer: &[u8]) -> Result<(), Rejection> {
 /// Bytes of the longest method that is looked at; the longest registered one has 17.
 const METHOD_MAX: usize = 32;
 
-fn too_large(most: usize) -> Rejection {
+pub(super) fn too_large(most: usize) -> Rejection {
     Rejection::new(413, format!("the body is over {most} bytes (limit body_bytes_max, option --body-bytes-max)"))
         .closing()
 }
 
-/// A chunked body (RFC 9112, 7.1): extensions and trailers are read and dropped.
-#[derive(Default)]
-struct Chunks {
-    /// How far the buffer has been read.
-    at: usize,
-    /// Bytes that remain of the current chunk.
-    left: usize,
-    expects: Expects,
-    trailers: usize,
-    /// Bytes that were framing and not body.
-    framing: usize,
-    body: Vec<u8>,
-}
-
-#[derive(Clone, Copy, Default)]
-enum Expects {
-    #[default]
-    Size,
-    Data,
-    DataEnd,
-    Trailer,
-}
-
-/// So many bytes of chunk sizes, extensions and trailers are always taken; then eight for each byte of body, which is
-/// enough for chunks of one byte.
-const FRAMING_MAX: usize = 16 * 1024;
-/// Longest chunk-size line with its extensions, and the most bytes of trailers.
-const LINE_MAX: usize = 1024;
-
-impl Chunks {
-    /// Reads on; true when the body is complete.
-    fn read(&mut self, buffer: &[u8], body_bytes_max: usize) -> Result<bool, Rejection> {
-        let bad = |message: &'static str| Rejection::new(400, message).closing();
-        loop {
-            match self.expects {
-                Expects::Size => {
-                    let Some(line) = self.line(buffer)? else { return Ok(false) };
-                    let digits = line.iter().position(|byte| !byte.is_ascii_hexdigit()).unwrap_or(line.len());
-                    let extension = line[digits..].trim_ascii_start();
-                    if digits == 0 || !(extension.is_empty() || extension[0] == b';') {
-                        return Err(bad("a chunk begins with its size in hexadecimal digits"));
-                    }
-                    if has_control(&line[digits..]) {
-                        return Err(bad("a chunk extension has a control byte"));
-                    }
-                    self.left = hexadecimal(&line[..digits]).unwrap_or(usize::MAX);
-                    if self.left > body_bytes_max - self.body.len() {
-                        return Err(too_large(body_bytes_max));
-                    }
-                    self.expects = if self.left == 0 { Expects::Trailer } else { Expects::Data };
-                }
-                Expects::Data => {
-                    let have = self.left.min(buffer.len() - self.at);
-                    self.body.extend_from_slice(&buffer[self.at..self.at + have]);
-                    self.at += have;
-                    self.left -= have;
-                    if self.left > 0 {
-                        return Ok(false);
-                    }
-                    self.expects = Expects::DataEnd;
-                }
-                Expects::DataEnd => match buffer.get(self.at..self.at + 2) {
-                    None if buffer.get(self.at).is_none_or(|&byte| byte == b'\r') => return Ok(false),
-                    Some(b"\r\n") => {
-                        self.at += 2;
-                        self.expects = Expects::Size;
-                    }
-                    _ => return Err(bad("a chunk is longer than its size says")),
-                },
-                Expects::Trailer => {
-                    let Some(line) = self.line(buffer)? else { return Ok(false) };
-                    if line.is_empty() {
-                        return Ok(true);
-                    }
-                    if !is_field(line) {
-                        return Err(bad("a trailer is malformed; expected a name, a colon and a value"));
-                    }
-                    self.trailers += line.len();
-                    if self.trailers > LINE_MAX {
-                        return Err(bad("more than 1024 bytes of trailers"));
-                    }
-                }
-            }
-        }
-    }
-
-    /// The next line without its end, if it is all here.
-    fn line<'b>(&mut self, buffer: &'b [u8]) -> Result<Option<&'b [u8]>, Rejection> {
-        let rest = &buffer[self.at..];
-        let Some(end) = rest.iter().take(LINE_MAX + 2).position(|&byte| byte == b'\n') else {
-            let too_long = rest.len() > LINE_MAX + 1;
-            return if too_long {
-                Err(Rejection::new(400, "a chunk-size line over 1024 bytes").closing())
-            } else {
-                Ok(None)
-            };
-        };
-        let Some(line) = rest[..end].strip_suffix(b"\r").filter(|line| !line.contains(&b'\r')) else {
-            return Err(Rejection::new(400, "a line of a chunked body must end in CR LF").closing());
-        };
-        self.at += end + 1;
-        self.framing += end + 1;
-        if self.framing > FRAMING_MAX.max(8 * self.body.len()) {
-            return Err(
-                Rejection::new(400, "more framing than body: larger chunks, and no extensions, please").closing()
-            );
-        }
-        Ok(Some(line))
-    }
-}
-
-/// Is it a header line? Trailers are dropped, but what is none may be the next request to another reader.
-fn is_field(line: &[u8]) -> bool {
-    let name = line.iter().position(|&byte| byte == b':').unwrap_or(0);
-    name > 0 && line[..name].iter().all(|&byte| head::is_token(byte)) && !has_control(&line[name..])
-}
-
-fn has_control(bytes: &[u8]) -> bool {
-    bytes.iter().any(|&byte| byte < b' ' && byte != b'\t' || byte == 0x7f)
-}
-
-fn hexadecimal(digits: &[u8]) -> Option<usize> {
-    let text = std::str::from_utf8(digits).ok()?;
-    usize::from_str_radix(text, 16).ok()
-}
-
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
+
+    /// Lets everything in, or nothing.
+    struct All(bool);
+
+    impl Gate for All {
+        type Pass = ();
+
+        fn admit(&self, _: &Head) -> Result<(), Rejection> {
+            if self.0 { Ok(()) } else { Err(Rejection::new(403, "no")) }
+        }
+
+        fn still_holds(&self, (): &()) -> bool {
+            true
+        }
+
+        fn manner(&self, _: &Head, _: &Rejection) -> Manner {
+            Manner::default()
+        }
+    }
+
+    /// Lets everything in, and counts.
+    struct Counting {
+        asked: Cell<usize>,
+        holds: bool,
+    }
+
+    impl Gate for Counting {
+        type Pass = ();
+
+        fn admit(&self, _: &Head) -> Result<(), Rejection> {
+            self.asked.set(self.asked.get() + 1);
+            Ok(())
+        }
+
+        fn still_holds(&self, (): &()) -> bool {
+            self.holds
+        }
+
+        fn manner(&self, _: &Head, _: &Rejection) -> Manner {
+            Manner::default()
+        }
+    }
 
     /// Feeds `text` whole, split at every byte, and with trailing bytes; all must agree.
     fn framed(text: &[u8], limits: &Limits) -> Result<Vec<u8>, u16> {
         let whole = run(&mut Framer::default(), &[text], limits);
         for cut in 1..text.len() {
             let cuts = [&text[..cut], text];
-            assert_eq!(run(&mut Framer::default(), &cuts, limits), whole, "cut at {cut}: {}", text.escape_ascii());
+            let mut framer = Framer::default();
+            assert_eq!(run(&mut framer, &cuts, limits), whole, "cut at {cut}: {}", text.escape_ascii());
+            if whole.is_ok() {
+                assert_eq!(run(&mut framer, &cuts, limits), whole, "again, cut at {cut}: {}", text.escape_ascii());
+            }
         }
         let mut framer = Framer::default();
         let steps: Vec<_> = (1..=text.len()).map(|end| &text[..end]).collect();
@@ -361,9 +312,9 @@ mod tests {
     }
 
     /// The body, or the status of the refusal; growing views of one buffer.
-    fn run(framer: &mut Framer, views: &[&[u8]], limits: &Limits) -> Result<Vec<u8>, u16> {
+    fn run(framer: &mut Framer<()>, views: &[&[u8]], limits: &Limits) -> Result<Vec<u8>, u16> {
         for view in views {
-            match framer.next(view, limits, |_| Ok(())) {
+            match framer.next(view, limits, &All(true)) {
                 Step::More { .. } => {}
                 Step::Request { body, .. } => return Ok(body.into_owned()),
                 Step::Refused { rejection, .. } => return Err(rejection.status),
@@ -427,20 +378,54 @@ mod tests {
     fn a_refused_request_that_is_all_here_does_not_cost_the_connection() {
         let text = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhiGET";
         let mut framer = Framer::default();
-        let refuse = |_: &Head<'_>| -> Result<(), _> { Err(Rejection::new(403, "no")) };
-        let Step::Refused { rejection, used } = framer.next(text, &Limits::default(), refuse) else { panic!() };
+        let Step::Refused { rejection, used, .. } = framer.next(text, &Limits::default(), &All(false)) else {
+            panic!()
+        };
         assert_eq!((used, rejection.close), (text.len() - 3, false));
-        let Step::Refused { rejection, .. } = framer.next(&text[..text.len() - 4], &Limits::default(), refuse) else {
+        let Step::Refused { rejection, .. } = framer.next(&text[..text.len() - 4], &Limits::default(), &All(false))
+        else {
             panic!()
         };
         assert!(rejection.close, "the rest of its body is still to come");
     }
 
     #[test]
+    fn a_head_that_comes_again_is_asked_about_once_unless_it_is_secret_or_the_answer_would_be_another() {
+        let text = |line: &str| format!("POST / HTTP/1.1\r\nHost: a\r\n{line}Content-Length: 2\r\n\r\nhi").into_bytes();
+        let (plain, long) = (text(""), text(&format!("X: {}\r\n", "x".repeat(REMEMBERED_MAX))));
+        let chunks = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n".to_vec();
+        let told = text("Expect: 100-continue\r\n");
+        for (requests, holds, asked) in [
+            ([&plain, &plain, &plain], true, 1),
+            ([&plain, &plain, &plain], false, 3),
+            ([&plain, &text("X: y\r\n"), &plain], true, 3),
+            ([&chunks, &chunks, &chunks], true, 1),
+            ([&told, &told, &told], true, 1),
+            ([&long, &long, &long], true, 3),
+            ([&text("X: \r\n"), &text("Authorization: b\r\n"), &text("Authorization: b\r\n")], true, 3),
+        ] {
+            let gate = Counting { asked: Cell::new(0), holds };
+            let (mut framer, buffer) = (Framer::default(), requests.map(|request| &**request).concat());
+            let mut at = 0;
+            for request in requests {
+                let Step::Request { begun, body, used } = framer.next(&buffer[at..], &Limits::default(), &gate) else {
+                    panic!("{}", request.escape_ascii())
+                };
+                assert_eq!(
+                    (&*body, used, begun.head.get(head::Field::Host)),
+                    (b"hi".as_slice(), request.len(), Some("a"))
+                );
+                at += used;
+            }
+            assert_eq!(gate.asked.get(), asked, "{}", buffer.escape_ascii());
+        }
+    }
+
+    #[test]
     fn expect_100_continue_is_told_once_to_go_on() {
         let head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n";
         let mut framer = Framer::default();
-        let mut go_on = |view: &[u8]| match framer.next(view, &Limits::default(), |_| Ok(())) {
+        let mut go_on = |view: &[u8]| match framer.next(view, &Limits::default(), &All(true)) {
             Step::More { go_on } => Some(go_on),
             _ => None,
         };

@@ -7,7 +7,7 @@ use std::task::Poll;
 use super::calls::CallKey;
 use super::connection::{Link, Lost};
 use super::shell::Wait;
-use crate::http::head::Head;
+use crate::http::head::{Field, Head};
 use crate::http::response::{self, Manner, Media, Rejection};
 use crate::stream::{Frame, Settled, join_answers};
 use crate::transport::{Events, Exchange, First, Form, Reply};
@@ -135,13 +135,13 @@ pub(super) fn write_answers(out: &mut Vec<u8>, exchange: &Exchange, answers: &[R
 }
 
 /// How a request wants to be answered.
-pub(super) fn manner(head: &Head<'_>, origin_is_good: bool, keep_alive: &Option<Rc<str>>) -> Manner {
+pub(super) fn manner(head: &Head, origin_is_good: bool, keep_alive: &Option<Rc<str>>) -> Manner {
     Manner {
         keep_alive: keep_alive.clone(),
         http_1_0: head.http_1_0,
         close: head.close,
-        head_only: head.method == "HEAD",
-        origin: head.origin.filter(|_| origin_is_good).map(Into::into),
+        head_only: head.method() == "HEAD",
+        origin: head.get(Field::Origin).filter(|_| origin_is_good).map(Into::into),
     }
 }
 

@@ -4,7 +4,6 @@
 //! straight out of it; only what is left of an incomplete one is copied. Whatever needs to wait (a call, a
 //! stream) comes back as a [`Next`], so that nothing borrowed from the read buffer crosses an await.
 
-use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -19,7 +18,7 @@ use super::socket::{Socket, Wire};
 use crate::budget::Charge;
 use crate::call::Call;
 use crate::counters::count;
-use crate::http::body::{Framer, Step};
+use crate::http::body::{Framer, Gate, Step};
 use crate::http::head::Head;
 use crate::http::response::{self, Manner, Media, Rejection};
 use crate::observe::{self, Shown};
@@ -32,7 +31,7 @@ pub(crate) struct Link {
     pub(crate) shell: Rc<Shell>,
     pub(crate) wire: Wire,
     pub(crate) presence: Rc<Presence>,
-    framer: Framer,
+    pub(super) framer: Framer<Admitted>,
     /// Bytes of an incomplete request, or of the ones behind a running call.
     pub(crate) pending: Vec<u8>,
     /// `pending` may hold a whole request.
@@ -94,6 +93,28 @@ struct Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.shell.leaves(&self.presence);
+    }
+}
+
+/// Decides about the requests of a connection by their heads.
+struct Porter<'s> {
+    shell: &'s Shell,
+    from: From,
+}
+
+impl Gate for Porter<'_> {
+    type Pass = Admitted;
+
+    fn admit(&self, head: &Head) -> Result<Admitted, Rejection> {
+        transport::check(head, self.from, &self.shell.policy)
+    }
+
+    fn still_holds(&self, admitted: &Admitted) -> bool {
+        transport::still_holds(admitted, &self.shell.policy)
+    }
+
+    fn manner(&self, head: &Head, rejection: &Rejection) -> Manner {
+        manner(head, rejection.status != 403, &self.shell.keep_alive)
     }
 }
 
@@ -274,37 +295,26 @@ impl Link {
 
     fn serve_into(&mut self, buffer: &[u8], out: &mut Vec<u8>) -> (usize, Next) {
         let (shell, from) = (self.shell.clone(), self.presence.from);
-        let refused = RefCell::new(Manner::default());
-        let check = |head: &Head<'_>| {
-            let checked = transport::check(head, from, &shell.policy);
-            let origin_is_good = checked.as_ref().map_or_else(|rejection| rejection.status != 403, |_| true);
-            if checked.is_err() || head.origin.is_some() {
-                *refused.borrow_mut() = manner(head, origin_is_good, &shell.keep_alive);
-            }
-            checked
-        };
+        let gate = Porter { shell: &shell, from };
         let mut at = 0;
         for _ in 0..REQUESTS_PER_TURN {
-            match self.framer.next(&buffer[at..], shell.limits(), check) {
+            match self.framer.next(&buffer[at..], shell.limits(), &gate) {
                 Step::More { go_on } => {
                     if go_on {
                         out.extend_from_slice(response::CONTINUE);
                     }
                     return (at, Next::More);
                 }
-                Step::Refused { rejection, used } => {
+                Step::Refused { rejection, manner, used } => {
                     at += used;
-                    let manner = refused.take();
                     self.refuse(&rejection, &manner, out);
                     if rejection.close || manner.close {
                         return (at, Next::Close);
                     }
                 }
-                Step::Request { admitted, head, body, used } => {
+                Step::Request { begun, body, used } => {
                     at += used;
-                    // Its manner is its own: a refusal behind it may be of something that is no request at all.
-                    refused.take();
-                    match self.request(&admitted, &head, &body, out) {
+                    match self.request(&begun.pass, &begun.head, &body, out) {
                         Next::Continue => {}
                         next => return (at, next),
                     }
@@ -327,13 +337,13 @@ impl Link {
         response::rejection(out, rejection, manner);
     }
 
-    fn request(&mut self, admitted: &Admitted, head: &Head<'_>, body: &[u8], out: &mut Vec<u8>) -> Next {
+    fn request(&mut self, admitted: &Admitted, head: &Head, body: &[u8], out: &mut Vec<u8>) -> Next {
         count(&self.shell.counters().requests);
         let mut manner = manner(head, true, &self.shell.keep_alive);
         manner.close |= self.shell.stopping.get();
         let after = |manner: &Manner| if manner.close { Next::Close } else { Next::Continue };
         let from = self.presence.from;
-        log::debug!(target: "portcullis", "request {} {} body={}", head.method, head.path, body.len());
+        log::debug!(target: "portcullis", "request {} {} body={}", head.method(), head.path(), body.len());
         let admission = match admitted.route {
             Route::Health => Ok(Admission::Reply(observe::health(&self.shell))),
             Route::Ready => Ok(Admission::Reply(observe::ready(&self.shell))),

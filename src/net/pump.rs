@@ -93,6 +93,7 @@ impl Link {
         if role != Role::Reply {
             open.note(Kind::StreamAttached);
             self.pending = Vec::new();
+            self.framer.forget();
         }
         self.unwritten = Vec::new();
         (open, out)

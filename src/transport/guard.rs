@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use crate::http::head::Head;
+use crate::http::head::{Field, Head};
 use crate::http::response::Rejection;
 
 /// The hosts and origins that are let in besides the usual.
@@ -28,15 +28,15 @@ impl Guard {
     }
 
     /// Checks the request's hosts and its origin. `local` is the address the connection was accepted on.
-    pub(crate) fn check(&self, head: &Head<'_>, local: Option<IpAddr>) -> Result<(), Rejection> {
-        for host in [head.host, head.authority].into_iter().flatten() {
+    pub(crate) fn check(&self, head: &Head, local: Option<IpAddr>) -> Result<(), Rejection> {
+        for host in [head.get(Field::Host), head.authority()].into_iter().flatten() {
             match split_host(host) {
                 None => return Err(Rejection::new(400, "Host: expected a name or an address, perhaps with a port")),
                 Some((name, _)) if self.is_our_host(name, host, local) => {}
                 Some(_) => return Err(foreign("Host", host, "--allow-host", "allow_host")),
             }
         }
-        match head.origin {
+        match head.get(Field::Origin) {
             Some(origin) if !self.is_our_origin(origin, local) => {
                 Err(foreign("Origin", origin, "--allow-origin", "allow_origin"))
             }

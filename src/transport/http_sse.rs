@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 use super::{Admission, Desk, Events, First, From, no_session, parse_session_id, session_id_text};
-use crate::http::head::Head;
+use crate::http::head::{Field, Head};
 use crate::http::response::Rejection;
 use crate::jsonrpc::{self, Body};
 use crate::mcp::capability::Capabilities;
@@ -30,7 +30,7 @@ impl Desk<'_> {
     /// H-2: the session is in the table before the first byte of its `endpoint` event is queued (P07).
     pub(super) fn http_sse_open(
         &mut self,
-        head: &Head<'_>,
+        head: &Head,
         from: From,
         principal: &Principal,
     ) -> Result<Admission, Rejection> {
@@ -59,8 +59,9 @@ impl Desk<'_> {
 
     /// Where POSTs go (H-3, P16): a path of ours, or relative to the stream's own address where a proxy may
     /// have changed the path and has not said how.
-    fn endpoint(&self, head: &Head<'_>, from: From, id: &str) -> String {
-        let prefix = head.forwarded_prefix.filter(|_| self.is_trusted(from)).filter(|prefix| is_path(prefix));
+    fn endpoint(&self, head: &Head, from: From, id: &str) -> String {
+        let prefix =
+            head.get(Field::ForwardedPrefix).filter(|_| self.is_trusted(from)).filter(|prefix| is_path(prefix));
         let base = self.policy.base_path.as_str();
         match prefix {
             _ if self.policy.relative_endpoint => format!("?session_id={id}"),
@@ -73,7 +74,7 @@ impl Desk<'_> {
     /// H-5, H-6: accepted here, answered on the stream.
     pub(super) fn http_sse_post(
         &mut self,
-        head: &Head<'_>,
+        head: &Head,
         body: &[u8],
         principal: &Principal,
     ) -> Result<Admission, Rejection> {
@@ -92,9 +93,9 @@ impl Desk<'_> {
         Ok(Admission::Accepted { calls, session: key })
     }
 
-    fn http_sse_find(&mut self, head: &Head<'_>, principal: &Principal) -> Result<SessionKey, Rejection> {
+    fn http_sse_find(&mut self, head: &Head, principal: &Principal) -> Result<SessionKey, Rejection> {
         let wanted = "session_id: expected the id of the endpoint event, as in /messages/?session_id=…";
-        let text = the_one(head.query.unwrap_or_default().as_bytes(), b"session_id=");
+        let text = the_one(head.query().unwrap_or_default().as_bytes(), b"session_id=");
         let text = text.ok_or_else(|| Rejection::new(400, wanted))?;
         let id = parse_session_id(&percent_decoded(text)).ok_or_else(|| Rejection::new(400, wanted))?;
         let missing = |reason| no_session(reason, Transport::HttpSse);

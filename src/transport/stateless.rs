@@ -11,7 +11,7 @@ use super::{Admission, Desk, Exchange, Form, form};
 use crate::call::Call;
 use crate::counters::count;
 use crate::features::Mirrored;
-use crate::http::head::Head;
+use crate::http::head::{Field, Head};
 use crate::http::response::Rejection;
 use crate::jsonrpc::{Error, HEADER_MISMATCH, INVALID_PARAMS, METHOD_NOT_FOUND, Params, UNSUPPORTED_VERSION};
 use crate::mcp::capability::Capabilities;
@@ -27,7 +27,7 @@ impl Desk<'_> {
     /// The ladder of checks, first failure first (T-11 … T-21), and then the call.
     pub(super) fn stateless_request(
         &mut self,
-        head: &Head<'_>,
+        head: &Head,
         principal: &Principal,
         request: Request<'_>,
         meta: &Meta<'_>,
@@ -48,14 +48,15 @@ impl Desk<'_> {
         if form == Form::Json {
             reply.take_only_answers();
         }
-        let call = self.stateless_call(&standing, &request, Some(&head.params), &reply, body_bytes).map_err(of)?;
+        let params: Vec<_> = head.params().collect();
+        let call = self.stateless_call(&standing, &request, Some(&params), &reply, body_bytes).map_err(of)?;
         Ok(Admission::Exchange(Exchange::new(vec![call], reply, revision, form)))
     }
 
     /// Who asks, by his envelope, and for what. Where there are headers they are compared.
     pub(super) fn standing<'m, 'b>(
         &mut self,
-        head: Option<&Head<'_>>,
+        head: Option<&Head>,
         principal: &Principal,
         request: &Request<'_>,
         meta: &'m Meta<'b>,
@@ -121,7 +122,7 @@ impl Desk<'_> {
     /// Reads an envelope that is not the last one's again.
     fn stranger(
         &self,
-        head: Option<&Head<'_>>,
+        head: Option<&Head>,
         principal: &Principal,
         request: &Request<'_>,
         meta: &Meta<'_>,
@@ -157,21 +158,21 @@ const ENVELOPE_BYTES_MAX: usize = 1024;
 const LISTEN_ANSWER_BYTES: usize = 4096;
 
 /// T-13 … T-15: the headers say what the body says.
-fn check_mirrors(head: Option<&Head<'_>>, request: &Request<'_>, version: &str) -> Result<(), Error> {
+fn check_mirrors(head: Option<&Head>, request: &Request<'_>, version: &str) -> Result<(), Error> {
     let Some(head) = head else { return Ok(()) };
     let mismatch = |words: &str| Err(Error::new(HEADER_MISMATCH, words));
-    match head.protocol_version {
+    match head.get(Field::ProtocolVersion) {
         Some(header) if header == version => {}
         Some(_) => return mismatch("MCP-Protocol-Version and _meta's protocolVersion differ; send the same in both"),
         None => return mismatch("MCP-Protocol-Version is missing; repeat _meta's protocolVersion in it"),
     }
-    match head.mcp_method {
+    match head.get(Field::McpMethod) {
         Some(header) if header == request.method => {}
         Some(_) => return mismatch("Mcp-Method and the body's method differ; send the same in both"),
         None => return mismatch("Mcp-Method is missing; repeat the body's method in it"),
     }
     if let Some(name) = named_target(request.method, &request.params) {
-        let Some(header) = head.mcp_name else {
+        let Some(header) = head.get(Field::McpName) else {
             return mismatch("Mcp-Name is missing; repeat the body's name or uri in it");
         };
         match mirror::same_string(header, &name) {

@@ -13,7 +13,7 @@ use crate::call::{Call, Work};
 use crate::context::{Origin, RequestContext};
 use crate::counters::count;
 use crate::events::Kind;
-use crate::http::head::Head;
+use crate::http::head::{Field, Head};
 use crate::http::response::Rejection;
 use crate::jsonrpc::{self, Body, Message, Params, RequestId};
 use crate::mcp::meta::{Claim, Meta};
@@ -26,17 +26,18 @@ impl Desk<'_> {
     /// One endpoint for two eras: what the body is decides (SPEC 3.3).
     pub(super) fn streamable_post(
         &mut self,
-        head: &Head<'_>,
+        head: &Head,
         body: &[u8],
         from: From,
         principal: &Principal,
     ) -> Result<Admission, Rejection> {
         let body_bytes = body.len();
         let body = jsonrpc::parse(body, self.services.common.limits.batch_max)?;
-        let header = head.protocol_version.map_or(Header::None, |text| Header::Version(text, Revision::named(text)));
+        let header =
+            head.get(Field::ProtocolVersion).map_or(Header::None, |text| Header::Version(text, Revision::named(text)));
         let meta = meta_of(&body);
         let known = self.known(&meta);
-        match classify(&shape(&body, &meta, known.as_deref()), header, head.session.is_some()) {
+        match classify(&shape(&body, &meta, known.as_deref()), header, head.get(Field::SessionId).is_some()) {
             Verdict::Session => self.session_post(head, body, from, principal),
             Verdict::Stateless => match body {
                 Body::One(Message::Request { id, method, params }) => self.stateless_request(
@@ -59,7 +60,7 @@ impl Desk<'_> {
 
     fn session_post(
         &mut self,
-        head: &Head<'_>,
+        head: &Head,
         body: Body<'_>,
         from: From,
         principal: &Principal,
@@ -70,7 +71,7 @@ impl Desk<'_> {
             }
             // P05: some clients forget the header here; nothing depends on the notification.
             Body::One(Message::Notification { method, .. })
-                if method == "notifications/initialized" && head.session.is_none() =>
+                if method == "notifications/initialized" && head.get(Field::SessionId).is_none() =>
             {
                 return Ok(Admission::Reply(Reply::empty(202)));
             }
@@ -86,7 +87,7 @@ impl Desk<'_> {
 
     fn streamable_messages(
         &mut self,
-        head: &Head<'_>,
+        head: &Head,
         key: SessionKey,
         messages: Vec<Message<'_>>,
         batch: bool,
@@ -129,8 +130,8 @@ impl Desk<'_> {
     }
 
     /// The session that the header names (S-28 … S-30).
-    fn find(&mut self, head: &Head<'_>, principal: &Principal) -> Result<SessionKey, Rejection> {
-        let Some(text) = head.session else {
+    fn find(&mut self, head: &Head, principal: &Principal) -> Result<SessionKey, Rejection> {
+        let Some(text) = head.get(Field::SessionId) else {
             return Err(Rejection::new(
                 400,
                 "Mcp-Session-Id is missing; send initialize first and repeat its answer's id",
@@ -151,7 +152,7 @@ impl Desk<'_> {
     /// S-26, S-32, S-33: a valid `initialize` always opens a new session, and nothing else does.
     fn streamable_initialize(
         &mut self,
-        head: &Head<'_>,
+        head: &Head,
         from: From,
         principal: &Principal,
         id: RequestId,
@@ -163,7 +164,7 @@ impl Desk<'_> {
         let fingerprint = self.fingerprint();
         let (session, principal) = (Some(fingerprint), principal.clone());
         let peer = Rc::new(Peer { session, revision, principal, client, capabilities });
-        if head.session.is_some() {
+        if head.get(Field::SessionId).is_some() {
             log::info!(target: "portcullis", "stale_session_id session={fingerprint}: initialize came with the id of another session");
         }
         let (key, session_id) = self.open(Newcomer {
@@ -189,7 +190,7 @@ impl Desk<'_> {
     }
 
     /// S-12 … S-25: the session's own stream, or one that broke.
-    pub(super) fn streamable_get(&mut self, head: &Head<'_>, principal: &Principal) -> Result<Admission, Rejection> {
+    pub(super) fn streamable_get(&mut self, head: &Head, principal: &Principal) -> Result<Admission, Rejection> {
         refuse_stateless(head)?;
         let key = self.find(head, principal)?;
         let (ids, now) = (self.ids, self.now);
@@ -197,7 +198,7 @@ impl Desk<'_> {
         let Some(session) = self.table.get(key) else { return Err(no_session(None, Transport::Streamable)) };
         session.last_active = now;
         let revision = session.peer.revision;
-        let attachment = match head.last_event_id {
+        let attachment = match head.get(Field::LastEventId) {
             Some(event) => {
                 let cannot = || {
                     Rejection::new(
@@ -225,13 +226,16 @@ impl Desk<'_> {
             }
         };
         self.table.stream_opened(key);
-        let first =
-            if revision.primes_streams() && head.last_event_id.is_none() { First::Priming } else { First::Comment };
+        let first = if revision.primes_streams() && head.get(Field::LastEventId).is_none() {
+            First::Priming
+        } else {
+            First::Comment
+        };
         Ok(Admission::Events(Events { attachment, session: Some(key), revision, first, header: None }))
     }
 
     /// S-31: the client is done.
-    pub(super) fn streamable_delete(&mut self, head: &Head<'_>, principal: &Principal) -> Result<Admission, Rejection> {
+    pub(super) fn streamable_delete(&mut self, head: &Head, principal: &Principal) -> Result<Admission, Rejection> {
         refuse_stateless(head)?;
         let key = self.find(head, principal)?;
         let ended = self.table.end(key, Reason::ClosedByClient, self.now);
@@ -271,12 +275,14 @@ fn claims(message: &Message<'_>) -> bool {
 }
 
 /// T-10: streams and sessions are there for those who have them; S-36: an unknown revision is refused.
-fn refuse_stateless(head: &Head<'_>) -> Result<(), Rejection> {
-    match head.protocol_version.map(Revision::named) {
+fn refuse_stateless(head: &Head) -> Result<(), Rejection> {
+    match head.get(Field::ProtocolVersion).map(Revision::named) {
         None | Some(Named::Handshake(_)) => Ok(()),
-        Some(Named::Unknown) if head.session.is_some() => Err(Rejection::new(400, UNSUPPORTED_IN_SESSION)),
+        Some(Named::Unknown) if head.get(Field::SessionId).is_some() => {
+            Err(Rejection::new(400, UNSUPPORTED_IN_SESSION))
+        }
         Some(_) => {
-            let words = format!("the revision that MCP-Protocol-Version names has no {}", head.method);
+            let words = format!("the revision that MCP-Protocol-Version names has no {}", head.method());
             Err(Rejection::method("POST", words))
         }
     }
