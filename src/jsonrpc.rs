@@ -4,13 +4,14 @@
 //! what an id is (a string or a whole number, echoed with its type and all its digits, G-13). `params`
 //! stay text; whoever needs them reads them.
 
+use std::borrow::Cow;
 use std::fmt;
 
-use serde::Deserialize;
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::door;
-use crate::members::{Members, ObjectOr};
+use crate::members::{self, Key, Members, ObjectOr};
 
 /// The id of a request: a string or a whole number of any size.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -69,11 +70,11 @@ impl fmt::Display for RequestId {
 pub(crate) enum Message<'a> {
     Request {
         id: RequestId,
-        method: std::borrow::Cow<'a, str>,
+        method: Cow<'a, str>,
         params: Params<'a>,
     },
     Notification {
-        method: std::borrow::Cow<'a, str>,
+        method: Cow<'a, str>,
         params: Params<'a>,
     },
     /// An answer to a request of ours: a result, or an error.
@@ -154,42 +155,85 @@ pub(crate) fn prefix(text: &str, bytes_max: usize) -> &str {
     &text[..end]
 }
 
-/// The members of a message as they stand in the text. Every one of them present, if only as `null`,
-/// is `Some`: serde's own `Option` would make `"id": null` an absent id.
-#[derive(Deserialize)]
+/// The members of a message as they stand in the text. Every one of them that is present, if only as `null`, is `Some`.
+#[derive(Default)]
 struct Envelope<'a> {
-    #[serde(borrow, default, deserialize_with = "present")]
     jsonrpc: Option<&'a RawValue>,
-    #[serde(borrow, default, deserialize_with = "present")]
     id: Option<&'a RawValue>,
-    #[serde(borrow, default, deserialize_with = "present")]
     method: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    params: ObjectOr<'a>,
-    #[serde(borrow, default, deserialize_with = "present")]
+    params: Option<ObjectOr<'a>>,
     result: Option<&'a RawValue>,
-    #[serde(borrow, default, deserialize_with = "present")]
     error: Option<&'a RawValue>,
+    /// Keys that mean nothing to us.
+    others: Vec<Cow<'a, str>>,
+    /// What is wrong with its keys.
+    fault: Option<Error>,
 }
 
-fn present<'de, D: serde::Deserializer<'de>>(de: D) -> Result<Option<&'de RawValue>, D::Error> {
-    <&RawValue>::deserialize(de).map(Some)
+impl<'a> Envelope<'a> {
+    fn add<A: MapAccess<'a>>(&mut self, key: Cow<'a, str>, map: &mut A) -> Result<(), A::Error> {
+        let slot = match &*key {
+            "jsonrpc" => &mut self.jsonrpc,
+            "id" => &mut self.id,
+            "method" => &mut self.method,
+            "result" => &mut self.result,
+            "error" => &mut self.error,
+            "params" => {
+                if self.params.replace(map.next_value()?).is_some() {
+                    self.fault = Some(members::twice(&key));
+                }
+                return Ok(());
+            }
+            _ => {
+                map.next_value::<IgnoredAny>()?;
+                if self.others.len() == members::MEMBERS_MAX {
+                    self.fault = Some(members::too_many());
+                } else if self.others.contains(&key) {
+                    self.fault = Some(members::twice(&key));
+                } else {
+                    self.others.push(key);
+                }
+                return Ok(());
+            }
+        };
+        if slot.replace(map.next_value()?).is_some() {
+            self.fault = Some(members::twice(&key));
+        }
+        Ok(())
+    }
 }
 
-/// Reads a request body.
+impl<'de: 'a, 'a> Deserialize<'de> for Envelope<'a> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Envelope<'a>, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Envelope<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Envelope<'de>, A::Error> {
+                let mut envelope = Envelope::default();
+                while let Some(Key(key)) = map.next_key()? {
+                    envelope.add(key, &mut map)?;
+                }
+                Ok(envelope)
+            }
+        }
+        from.deserialize_map(Reader)
+    }
+}
+
+/// Reads a request body. `seen` is a `_meta` whose keys were looked at before.
 ///
 /// # Errors
-/// −32700 if the text is not JSON or nests too deeply; −32600 if it is no message.
-pub(crate) fn parse(body: &[u8], batch_max: usize) -> Result<Body<'_>, Error> {
-    door::check(body).map_err(|refused| match refused {
-        door::Refused::TooDeep => Error::new(PARSE_ERROR, "JSON nested deeper than 64 levels"),
-        door::Refused::Twice(key) => {
-            Error::invalid_request(format!("key {:?} stands twice in one object", prefix(&key, 64)))
-        }
-        door::Refused::TooWide => {
-            Error::invalid_request("more than 64 members in the message, its params or its _meta")
-        }
-    })?;
+/// −32700 if the text is not JSON or nests too deeply; −32600 if it is no message, or if a key of a message, of its params
+/// or of its `_meta` is there twice.
+pub(crate) fn parse<'a>(body: &'a [u8], batch_max: usize, seen: Option<&str>) -> Result<Body<'a>, Error> {
+    if door::is_too_deep(body) {
+        return Err(Error::new(PARSE_ERROR, format!("JSON nested deeper than {} levels", door::DEPTH_MAX)));
+    }
     let text = std::str::from_utf8(body).map_err(|_| Error::new(PARSE_ERROR, "the body is not UTF-8"))?;
     if text.trim_start_matches([' ', '\t', '\r', '\n']).starts_with('[') {
         let parts: Vec<&RawValue> = serde_json::from_str(text).map_err(|e| not_json(&e))?;
@@ -199,20 +243,23 @@ pub(crate) fn parse(body: &[u8], batch_max: usize) -> Result<Body<'_>, Error> {
         if parts.len() > batch_max {
             return Err(Error::invalid_request(format!("a batch of {} messages; at most {batch_max}", parts.len())));
         }
-        return parts.into_iter().map(|part| message(part.get())).collect::<Result<_, _>>().map(Body::Batch);
+        return parts.into_iter().map(|part| message(part.get(), seen)).collect::<Result<_, _>>().map(Body::Batch);
     }
-    message(text).map(Body::One)
+    message(text, seen).map(Body::One)
 }
 
 fn not_json(error: &serde_json::Error) -> Error {
     Error::new(PARSE_ERROR, format!("not JSON: {error}"))
 }
 
-fn message(text: &str) -> Result<Message<'_>, Error> {
+fn message<'a>(text: &'a str, seen: Option<&str>) -> Result<Message<'a>, Error> {
     let members: Envelope<'_> = serde_json::from_str(text).map_err(|error| match error.classify() {
         serde_json::error::Category::Data => Error::invalid_request("a message is a JSON object"),
         _ => not_json(&error),
     })?;
+    let params = members.params.map_or_else(|| Some(Members::default()), |params| params.0);
+    members.fault.map_or(Ok(()), Err)?;
+    params.as_ref().map_or(Ok(()), |params| distinct(params, seen))?;
     if members.jsonrpc.is_none_or(|raw| raw.get() != "\"2.0\"") {
         return Err(Error::invalid_request("\"jsonrpc\": expected \"2.0\""));
     }
@@ -232,15 +279,22 @@ fn message(text: &str) -> Result<Message<'_>, Error> {
         };
     };
     let method = read_string(method).ok_or_else(|| Error::invalid_request("\"method\": expected a string"))?;
-    let params = members.params.0.ok_or_else(|| Error::invalid_params("params: expected an object"));
+    let params = params.ok_or_else(|| Error::invalid_params("params: expected an object"));
     Ok(match id {
         Some(id) => Message::Request { id, method, params },
         None => Message::Notification { method, params },
     })
 }
 
+/// Keys of params and of `_meta`.
+fn distinct(params: &Members<'_>, seen: Option<&str>) -> Result<(), Error> {
+    params.distinct()?;
+    let meta = params.get("_meta").filter(|meta| Some(meta.get()) != seen).and_then(Members::read);
+    meta.map_or(Ok(()), |meta| meta.distinct())
+}
+
 /// A JSON string, borrowed if it has no escapes; none if it is not one.
-pub(crate) fn read_string(raw: &RawValue) -> Option<std::borrow::Cow<'_, str>> {
+pub(crate) fn read_string(raw: &RawValue) -> Option<Cow<'_, str>> {
     let text = raw.get();
     let inner = text.strip_prefix('"')?.strip_suffix('"')?;
     if inner.as_bytes().contains(&b'\\') {
@@ -359,15 +413,60 @@ mod tests {
     fn g13_g14_ids_come_back_with_their_type_and_digits_and_others_are_refused() {
         for id in ["0", "1", "-7", "\"1\"", "\"\"", "9223372036854775807", "123456789012345678901234567890", "-0"] {
             let text = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"ping"}}"#);
-            let Ok(Body::One(Message::Request { id: read, .. })) = parse(text.as_bytes(), 1) else { panic!("{id}") };
+            let Ok(Body::One(Message::Request { id: read, .. })) = parse(text.as_bytes(), 1, None) else {
+                panic!("{id}")
+            };
             assert_eq!(read.to_string(), id);
         }
         for id in ["null", "1.5", "1e3", "{}", "[]", "true"] {
             let text = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"ping"}}"#);
-            assert_eq!(parse(text.as_bytes(), 1).expect_err(id).code, INVALID_REQUEST, "{id}");
+            assert_eq!(parse(text.as_bytes(), 1, None).expect_err(id).code, INVALID_REQUEST, "{id}");
         }
         let long = format!(r#"{{"jsonrpc":"2.0","id":{},"method":"ping"}}"#, "9".repeat(1 << 20));
-        assert_eq!(parse(long.as_bytes(), 1).expect_err("long").code, INVALID_REQUEST);
+        assert_eq!(parse(long.as_bytes(), 1, None).expect_err("long").code, INVALID_REQUEST);
+    }
+
+    #[test]
+    fn x41_p55_depth_and_twin_keys_are_refused_and_nothing_else() {
+        let with = |members: &str| format!(r#"{{"jsonrpc":"2.0","id":1,"method":"a",{members}}}"#);
+        let deep = |n: usize| with(&format!(r#""params":{{"a":{}{}}}"#, "[".repeat(n), "]".repeat(n)));
+        let wide = |n: usize| (0..n).map(|i| format!("\"k{i}\":0")).collect::<Vec<_>>().join(",");
+        let seen = r#"{"a":1,"a":2}"#;
+        let refused = |words: &'static str| Err((INVALID_REQUEST, words));
+        for (text, verdict) in [
+            (deep(62), Ok(())),
+            (deep(63), Err((PARSE_ERROR, "64 levels"))),
+            (with(r#""id":2"#), refused("\"id\"")),
+            (with(r#""\u006dethod":"b""#), refused("\"method\"")),
+            (with(r#""params":{},"params":{}"#), refused("\"params\"")),
+            (with(r#""x":1,"y":2,"x":3"#), refused("\"x\"")),
+            (with(r#""params":{"name":1,"\u006eame":2}"#), refused("\"name\"")),
+            (with(r#""params":{"_meta":{"a":1,"b":{},"a":2}}"#), refused("\"a\"")),
+            (with(&format!(r#""params":{{"_meta":{seen}}}"#)), Ok(())),
+            (with(r#""params":{"_meta":7}"#), Ok(())),
+            (with(r#""params":{"arguments":{"a":1,"a":2}}"#), Ok(())),
+            (with(r#""result":{"a":1,"a":2}"#), Ok(())),
+            (with(r#""x":"{\"id\":1,","y":"]]]""#), Ok(())),
+            (with(&wide(61)), Ok(())),
+            (with(&wide(65)), refused("more than 64")),
+            (with(&format!(r#""params":{{{}}}"#, wide(64))), Ok(())),
+            (with(&format!(r#""params":{{{}}}"#, wide(65))), refused("more than 64")),
+            (with(&format!(r#""params":{{"_meta":{{{}}}}}"#, wide(65))), refused("more than 64")),
+        ] {
+            for text in [text.clone(), format!("[{text}]")] {
+                let deeper = usize::from(text.starts_with('['));
+                if deeper == 1 && (text.contains("[[[") || text.contains("]]]")) {
+                    continue; // one level more
+                }
+                let read = parse(text.as_bytes(), 1, Some(seen)).map(drop).map_err(|error| (error.code, error.message));
+                match (&read, verdict) {
+                    (Ok(()), Ok(())) => {}
+                    (Err((code, message)), Err((expected, words))) if *code == expected && message.contains(words) => {}
+                    _ => panic!("{text}: {read:?}, expected {verdict:?}"),
+                }
+            }
+        }
+        assert!(parse(with(&format!(r#""params":{{"_meta":{seen}}}"#)).as_bytes(), 1, None).is_err());
     }
 
     #[test]
@@ -390,11 +489,11 @@ mod tests {
             (r#"{"jsonrpc":"2.0","id":1,"method":"a"} x"#, PARSE_ERROR),
             (r#"{"jsonrpc":"2.0","id":1,"method":"a\ud800"}"#, INVALID_REQUEST),
         ] {
-            assert_eq!(parse(text.as_bytes(), 4).expect_err(text).code, code, "{text}");
+            assert_eq!(parse(text.as_bytes(), 4, None).expect_err(text).code, code, "{text}");
         }
         let batch = format!("[{}]", [r#"{"jsonrpc":"2.0","method":"a"}"#; 5].join(","));
-        assert!(parse(batch.as_bytes(), 4).is_err(), "longer than the limit");
-        assert!(matches!(parse(batch.as_bytes(), 5), Ok(Body::Batch(messages)) if messages.len() == 5));
+        assert!(parse(batch.as_bytes(), 4, None).is_err(), "longer than the limit");
+        assert!(matches!(parse(batch.as_bytes(), 5, None), Ok(Body::Batch(messages)) if messages.len() == 5));
     }
 
     #[test]

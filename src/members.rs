@@ -44,10 +44,37 @@ impl<'a> Members<'a> {
         self.text(name)?.ok_or_else(|| wrong(name, "a string", None))
     }
 
+    /// Has every one a name of its own? The last of two would win here, the first at a proxy in front of us.
+    ///
+    /// # Errors
+    /// −32600 with the name; or if there are more than 64, which bounds the search.
+    pub(crate) fn distinct(&self) -> Result<(), Error> {
+        if self.0.len() > MEMBERS_MAX {
+            return Err(too_many());
+        }
+        for (at, (name, _)) in self.0.iter().enumerate() {
+            if self.0[..at].iter().any(|(earlier, _)| earlier == name) {
+                return Err(twice(name));
+            }
+        }
+        Ok(())
+    }
+
     /// Name and value of each.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
         self.0.iter().map(|(key, raw)| (&**key, *raw))
     }
+}
+
+/// More members than this are refused in a message, its params and its `_meta`.
+pub(crate) const MEMBERS_MAX: usize = 64;
+
+pub(crate) fn too_many() -> Error {
+    Error::invalid_request(format!("more than {MEMBERS_MAX} members in the message, its params or its _meta"))
+}
+
+pub(crate) fn twice(name: &str) -> Error {
+    Error::invalid_request(format!("key {:?} stands twice in one object", prefix(name, 64)))
 }
 
 /// The error for a member that is not what it should be.
@@ -141,7 +168,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for ObjectOr<'a> {
 }
 
 /// A key, borrowed if it has no escapes.
-struct Key<'a>(Cow<'a, str>);
+pub(crate) struct Key<'a>(pub(crate) Cow<'a, str>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Key<'a> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Key<'a>, D::Error> {

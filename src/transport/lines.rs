@@ -14,7 +14,7 @@ use super::streamable::{meta_of, shape};
 use super::{Desk, no_session};
 use crate::call::Call;
 use crate::http::response::Rejection;
-use crate::jsonrpc::{self, Body, Message, Params, RequestId};
+use crate::jsonrpc::{Body, Message, Params, RequestId};
 use crate::mcp::peer::{Peer, Principal};
 use crate::session::{Newcomer, SessionKey, Transport};
 use crate::stream::Stream;
@@ -42,7 +42,7 @@ impl Desk<'_> {
     /// # Errors
     /// What to answer instead, with the id of the request if it has one.
     pub(crate) fn line(&mut self, lines: &Lines, line: &[u8]) -> Result<Taken, Rejection> {
-        let body = jsonrpc::parse(line, self.services.common.limits.batch_max)?;
+        let body = self.read(line)?;
         let id = match &body {
             Body::One(Message::Request { id, .. }) => Some(id.clone()),
             _ => None,

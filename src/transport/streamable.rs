@@ -15,7 +15,7 @@ use crate::counters::count;
 use crate::events::Kind;
 use crate::http::head::{Field, Head};
 use crate::http::response::Rejection;
-use crate::jsonrpc::{self, Body, Message, Params, RequestId};
+use crate::jsonrpc::{Body, Message, Params, RequestId};
 use crate::mcp::meta::{Claim, Meta};
 use crate::mcp::peer::{Introduction, Peer, Principal};
 use crate::revision::{Named, Revision};
@@ -32,7 +32,7 @@ impl Desk<'_> {
         principal: &Principal,
     ) -> Result<Admission, Rejection> {
         let body_bytes = body.len();
-        let body = jsonrpc::parse(body, self.services.common.limits.batch_max)?;
+        let body = self.read(body)?;
         let header =
             head.get(Field::ProtocolVersion).map_or(Header::None, |text| Header::Version(text, Revision::named(text)));
         let meta = meta_of(&body);
