@@ -71,13 +71,13 @@ impl Call {
         }
     }
 
-    /// Runs on; ready when the answer is in the stream.
-    pub(crate) fn poll(&mut self, task: &mut Context<'_>) -> Poll<CallEnd> {
+    /// Runs on from `now`; ready when the answer is in the stream.
+    pub(crate) fn poll(&mut self, task: &mut Context<'_>, now: Instant) -> Poll<CallEnd> {
         let mut at = self.started;
         let outcome = match std::mem::replace(&mut self.work, Work::Done) {
             Work::Ready(outcome) => outcome,
             Work::Done => return Poll::Pending,
-            Work::Handler(mut future) => match self.poll_handler(&mut future, task, &mut at) {
+            Work::Handler(mut future) => match self.poll_handler(&mut future, task, now, &mut at) {
                 Poll::Ready(outcome) => outcome,
                 Poll::Pending => {
                     self.work = Work::Handler(future);
@@ -90,12 +90,16 @@ impl Call {
     }
 
     /// Polls the handler; `at` becomes the moment when it returned.
-    fn poll_handler(&mut self, future: &mut CallFuture, task: &mut Context<'_>, at: &mut Instant) -> Poll<Outcome> {
-        let clock = &self.cx.services().clock;
-        let before = clock.now();
+    fn poll_handler(
+        &mut self,
+        future: &mut CallFuture,
+        task: &mut Context<'_>,
+        now: Instant,
+        at: &mut Instant,
+    ) -> Poll<Outcome> {
         let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(task)));
-        *at = clock.now();
-        let held = at.since(before);
+        *at = self.cx.services().clock.now();
+        let held = at.since(now);
         self.cx.services().common.events.loop_lag(held, *at);
         if held > STALL {
             self.stalled(held);

@@ -5,7 +5,7 @@
 //! monotonic; a wall clock that jumps (an appliance without a battery sets its time minutes after
 //! boot) never moves them.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::ops::{Add, Sub};
@@ -49,7 +49,7 @@ impl Sub<Duration> for Instant {
 pub struct Clock(Rc<Source>);
 
 enum Source {
-    Real(std::time::Instant),
+    Real { start: std::time::Instant, said: Cell<Instant> },
     Simulated(RefCell<Simulated>),
 }
 
@@ -66,7 +66,7 @@ const SIMULATION_BEGAN: u64 = 1_785_000_000;
 impl Clock {
     /// The machine's monotonic clock; waits are served by `async-io`.
     pub fn real() -> Clock {
-        Clock(Rc::new(Source::Real(std::time::Instant::now())))
+        Clock(Rc::new(Source::Real { start: std::time::Instant::now(), said: Cell::default() }))
     }
 
     /// A clock that stands still until [`Clock::advance`] is called. For tests.
@@ -77,7 +77,19 @@ impl Clock {
     /// This moment.
     pub fn now(&self) -> Instant {
         match &*self.0 {
-            Source::Real(start) => Instant(start.elapsed()),
+            Source::Real { start, said } => {
+                let now = Instant(start.elapsed());
+                said.set(now);
+                now
+            }
+            Source::Simulated(state) => state.borrow().now,
+        }
+    }
+
+    /// What [`Clock::now`] said last: the same moment for whoever knows that somebody has just asked.
+    pub(crate) fn said(&self) -> Instant {
+        match &*self.0 {
+            Source::Real { said, .. } => said.get(),
             Source::Simulated(state) => state.borrow().now,
         }
     }
@@ -85,7 +97,7 @@ impl Clock {
     /// Seconds since 1970, for what must be understood by another instance of the server or after a restart. May jump.
     pub(crate) fn wall_seconds(&self) -> u64 {
         match &*self.0 {
-            Source::Real(_) => {
+            Source::Real { .. } => {
                 let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
                 since.map_or(0, |since| since.as_secs())
             }
@@ -96,7 +108,7 @@ impl Clock {
     /// Completes at `deadline`, at once if that has passed.
     pub fn sleep_until(&self, deadline: Instant) -> Sleep {
         match &*self.0 {
-            Source::Real(start) => Sleep(Kind::Real(match start.checked_add(deadline.0) {
+            Source::Real { start, .. } => Sleep(Kind::Real(match start.checked_add(deadline.0) {
                 Some(at) => async_io::Timer::at(at),
                 None => async_io::Timer::never(),
             })),

@@ -98,6 +98,8 @@ pub(crate) struct From {
 pub(crate) struct Admitted {
     pub(crate) route: Route,
     pub(crate) principal: Principal,
+    /// The session it names, if it names one that could be.
+    pub(crate) session: Option<u128>,
     /// [`Policy::access_changes`] when the head was checked.
     pub(crate) as_of: u32,
 }
@@ -208,7 +210,7 @@ pub(crate) fn check(head: &Head, from: From, policy: &Policy) -> Result<Admitted
         policy.guard.check(head, None)?;
     }
     if head.method() == "OPTIONS" {
-        return Ok(Admitted { route: Route::Preflight, principal: Principal::Anonymous, as_of: 0 });
+        return Ok(Admitted { route: Route::Preflight, principal: Principal::Anonymous, session: None, as_of: 0 });
     }
     check_method(head, route)?;
     let principal = match (&*policy.tokens.borrow(), route) {
@@ -227,7 +229,16 @@ pub(crate) fn check(head: &Head, from: From, policy: &Policy) -> Result<Admitted
     } else if head.method() == "GET" && route == Route::Mcp && !head.accept.events() {
         return Err(Rejection::new(406, "Accept: a GET opens a stream, so it must allow text/event-stream"));
     }
-    Ok(Admitted { route, principal, as_of: policy.access_changes.get() })
+    Ok(Admitted { route, principal, session: named_session(head, route), as_of: policy.access_changes.get() })
+}
+
+/// The session that a request names: of Streamable HTTP in a header, of HTTP+SSE in its query.
+fn named_session(head: &Head, route: Route) -> Option<u128> {
+    match route {
+        Route::Mcp => parse_session_id(head.get(Field::SessionId)?.as_bytes()),
+        Route::Messages | Route::Sse => http_sse::session_in(head.query()?.as_bytes()),
+        _ => None,
+    }
 }
 
 /// Would [`check`] say the same of another request with the same head, which has no credentials in it? The embedder is
@@ -332,11 +343,11 @@ pub(crate) fn admit(
     }
     match (admitted.route, head.method()) {
         (Route::Preflight, _) => Ok(Admission::Reply(preflight(head))),
-        (Route::Mcp, "POST") => desk.streamable_post(head, body, from, principal),
-        (Route::Mcp, "DELETE") => desk.streamable_delete(head, principal),
-        (Route::Mcp, _) => desk.streamable_get(head, principal),
+        (Route::Mcp, "POST") => desk.streamable_post(admitted, head, body, from),
+        (Route::Mcp, "DELETE") => desk.streamable_delete(admitted, head),
+        (Route::Mcp, _) => desk.streamable_get(admitted, head),
         (Route::Sse, "GET") => desk.http_sse_open(head, from, principal),
-        _ => desk.http_sse_post(head, body, principal),
+        _ => desk.http_sse_post(admitted, body),
     }
 }
 

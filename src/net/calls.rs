@@ -54,10 +54,10 @@ impl CallKey {
 const SLOW: Duration = Duration::from_secs(1);
 
 impl Shell {
-    /// Polls a call once where it stands; if it is not ready, the same future moves into the table, and this says
+    /// Polls a call once where it stands, which is where time was asked; if it is not ready, the same future moves into the table, and this says
     /// where.
     pub(crate) fn begin(self: &Rc<Self>, mut call: Call, session: Option<SessionKey>) -> Option<CallKey> {
-        match call.poll(&mut Context::from_waker(Waker::noop())) {
+        match call.poll(&mut Context::from_waker(Waker::noop()), self.clock().said()) {
             Poll::Ready(end) => {
                 self.call_ended(&call, session, end);
                 None
@@ -84,7 +84,7 @@ impl Shell {
         let shell = self.clone();
         let mut call = Abandoned(call);
         let task = self.spawn(async move {
-            let end = std::future::poll_fn(|task| call.0.poll(task)).await;
+            let end = std::future::poll_fn(|task| call.0.poll(task, shell.now())).await;
             if shell.take_running(slot).is_some() {
                 shell.call_ended(&call.0, key, end);
             }

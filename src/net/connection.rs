@@ -181,6 +181,7 @@ impl Link {
     }
 
     fn start(&self, calls: Vec<Call>, session: SessionKey) {
+        self.shell.now(); // others may have run since the request was read
         for call in calls {
             self.shell.begin(call, Some(session));
         }
@@ -277,13 +278,14 @@ impl Link {
         };
         // A head or a body that trickles in does not get its time anew with every byte.
         if anew || waits_for == Wait::Request || self.presence.waits_for.get() != waits_for {
-            self.shell.wait_for(&self.presence, waits_for, self.shell.now());
+            self.shell.wait_for(&self.presence, waits_for, self.shell.clock().said());
         }
         next
     }
 
     /// Serves the requests at the front of `buffer`; returns how much of it they took.
     fn serve(&mut self, buffer: &[u8], out: &mut Vec<u8>) -> (usize, Next) {
+        self.shell.now(); // what follows goes by this, and by the ends of calls
         // Lent for the time of a turn: a connection that only waits holds none.
         *out = self.shell.buffer();
         let (used, next) = self.serve_into(buffer, out);
@@ -352,7 +354,9 @@ impl Link {
                 Ok(shown) => return Next::wait(Waiting::Show { shown, manner }),
                 Err(rejection) => Err(rejection),
             },
-            _ => self.shell.at_desk(self.shell.now(), |desk| transport::admit(admitted, head, body, from, desk)),
+            _ => {
+                self.shell.at_desk(self.shell.clock().said(), |desk| transport::admit(admitted, head, body, from, desk))
+            }
         };
         match admission {
             Err(rejection) => {

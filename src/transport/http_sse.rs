@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use super::{Admission, Desk, Events, First, From, no_session, parse_session_id, session_id_text};
+use super::{Admission, Admitted, Desk, Events, First, From, no_session, parse_session_id, session_id_text};
 use crate::http::head::{Field, Head};
 use crate::http::response::Rejection;
 use crate::jsonrpc::Body;
@@ -72,13 +72,8 @@ impl Desk<'_> {
     }
 
     /// H-5, H-6: accepted here, answered on the stream.
-    pub(super) fn http_sse_post(
-        &mut self,
-        head: &Head,
-        body: &[u8],
-        principal: &Principal,
-    ) -> Result<Admission, Rejection> {
-        let key = self.http_sse_find(head, principal)?;
+    pub(super) fn http_sse_post(&mut self, admitted: &Admitted, body: &[u8]) -> Result<Admission, Rejection> {
+        let key = self.http_sse_find(admitted)?;
         let body = self.read(body)?;
         let Some(session) = self.table.get(key) else { return Err(no_session(None, Transport::HttpSse)) };
         let messages = match body {
@@ -93,13 +88,11 @@ impl Desk<'_> {
         Ok(Admission::Accepted { calls, session: key })
     }
 
-    fn http_sse_find(&mut self, head: &Head, principal: &Principal) -> Result<SessionKey, Rejection> {
+    fn http_sse_find(&mut self, admitted: &Admitted) -> Result<SessionKey, Rejection> {
         let wanted = "session_id: expected the id of the endpoint event, as in /messages/?session_id=…";
-        let text = the_one(head.query().unwrap_or_default().as_bytes(), b"session_id=");
-        let text = text.ok_or_else(|| Rejection::new(400, wanted))?;
-        let id = parse_session_id(&percent_decoded(text)).ok_or_else(|| Rejection::new(400, wanted))?;
+        let id = admitted.session.ok_or_else(|| Rejection::new(400, wanted))?;
         let missing = |reason| no_session(reason, Transport::HttpSse);
-        let session = self.table.find(id, principal).map_err(missing)?;
+        let session = self.table.find(id, &admitted.principal).map_err(missing)?;
         if session.transport != Transport::HttpSse {
             return Err(missing(None));
         }
@@ -108,6 +101,11 @@ impl Desk<'_> {
         }
         Ok(session.key)
     }
+}
+
+/// The id in a query, if it is there once and could be one.
+pub(super) fn session_in(query: &[u8]) -> Option<u128> {
+    parse_session_id(&percent_decoded(the_one(query, b"session_id=")?))
 }
 
 /// A path that may stand in an event and a header: absolute, visible, and of no other host.

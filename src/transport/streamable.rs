@@ -6,9 +6,7 @@ use std::rc::Rc;
 use super::classify::{Header, Shape, Verdict, classify};
 use super::messages::Request;
 use super::stateless::{UNSUPPORTED_IN_SESSION, refusal};
-use super::{
-    Admission, Desk, Events, Exchange, First, Form, From, Reply, form, no_session, parse_session_id, session_id_text,
-};
+use super::{Admission, Admitted, Desk, Events, Exchange, First, Form, From, Reply, form, no_session, session_id_text};
 use crate::call::{Call, Work};
 use crate::context::{Origin, RequestContext};
 use crate::counters::count;
@@ -26,10 +24,10 @@ impl Desk<'_> {
     /// One endpoint for two eras: what the body is decides (SPEC 3.3).
     pub(super) fn streamable_post(
         &mut self,
+        admitted: &Admitted,
         head: &Head,
         body: &[u8],
         from: From,
-        principal: &Principal,
     ) -> Result<Admission, Rejection> {
         let body_bytes = body.len();
         let body = self.read(body)?;
@@ -38,11 +36,11 @@ impl Desk<'_> {
         let meta = meta_of(&body);
         let known = self.known(&meta);
         match classify(&shape(&body, &meta, known.as_deref()), header, head.get(Field::SessionId).is_some()) {
-            Verdict::Session => self.session_post(head, body, from, principal),
+            Verdict::Session => self.session_post(admitted, head, body, from),
             Verdict::Stateless => match body {
                 Body::One(Message::Request { id, method, params }) => self.stateless_request(
                     head,
-                    principal,
+                    &admitted.principal,
                     Request { id, method: &method, params },
                     &meta,
                     known,
@@ -60,14 +58,14 @@ impl Desk<'_> {
 
     fn session_post(
         &mut self,
+        admitted: &Admitted,
         head: &Head,
         body: Body<'_>,
         from: From,
-        principal: &Principal,
     ) -> Result<Admission, Rejection> {
         let (messages, batch) = match body {
             Body::One(Message::Request { id, method, params }) if method == "initialize" => {
-                return self.streamable_initialize(head, from, principal, id, &params);
+                return self.streamable_initialize(head, from, &admitted.principal, id, &params);
             }
             // P05: some clients forget the header here; nothing depends on the notification.
             Body::One(Message::Notification { method, .. })
@@ -78,7 +76,7 @@ impl Desk<'_> {
             Body::One(message) => (vec![message], false),
             Body::Batch(messages) => (messages, true),
         };
-        let key = self.find(head, principal).map_err(|rejection| with_id(rejection, &messages[0]))?;
+        let key = self.find(admitted, head).map_err(|rejection| with_id(rejection, &messages[0]))?;
         if batch {
             self.check_batch(key, &messages)?;
         }
@@ -130,16 +128,16 @@ impl Desk<'_> {
     }
 
     /// The session that the header names (S-28 … S-30).
-    fn find(&mut self, head: &Head, principal: &Principal) -> Result<SessionKey, Rejection> {
-        let Some(text) = head.get(Field::SessionId) else {
+    fn find(&mut self, admitted: &Admitted, head: &Head) -> Result<SessionKey, Rejection> {
+        if head.get(Field::SessionId).is_none() {
             return Err(Rejection::new(
                 400,
                 "Mcp-Session-Id is missing; send initialize first and repeat its answer's id",
             ));
-        };
+        }
         let missing = |reason| no_session(reason, Transport::Streamable);
-        let id = parse_session_id(text.as_bytes()).ok_or_else(|| missing(None))?;
-        let session = self.table.find(id, principal).map_err(missing)?;
+        let id = admitted.session.ok_or_else(|| missing(None))?;
+        let session = self.table.find(id, &admitted.principal).map_err(missing)?;
         if session.transport != Transport::Streamable {
             return Err(missing(None));
         }
@@ -190,9 +188,9 @@ impl Desk<'_> {
     }
 
     /// S-12 … S-25: the session's own stream, or one that broke.
-    pub(super) fn streamable_get(&mut self, head: &Head, principal: &Principal) -> Result<Admission, Rejection> {
+    pub(super) fn streamable_get(&mut self, admitted: &Admitted, head: &Head) -> Result<Admission, Rejection> {
         refuse_stateless(head)?;
-        let key = self.find(head, principal)?;
+        let key = self.find(admitted, head)?;
         let (ids, now) = (self.ids, self.now);
         self.table.trim(key, now);
         let Some(session) = self.table.get(key) else { return Err(no_session(None, Transport::Streamable)) };
@@ -235,9 +233,9 @@ impl Desk<'_> {
     }
 
     /// S-31: the client is done.
-    pub(super) fn streamable_delete(&mut self, head: &Head, principal: &Principal) -> Result<Admission, Rejection> {
+    pub(super) fn streamable_delete(&mut self, admitted: &Admitted, head: &Head) -> Result<Admission, Rejection> {
         refuse_stateless(head)?;
-        let key = self.find(head, principal)?;
+        let key = self.find(admitted, head)?;
         let ended = self.table.end(key, Reason::ClosedByClient, self.now);
         self.effects.ended.extend(ended.map(|session| (session, Reason::ClosedByClient)));
         Ok(Admission::Reply(Reply::empty(200)))
