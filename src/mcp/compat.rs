@@ -56,7 +56,11 @@ impl<'a> Writer<'a> {
         out.push(b'{');
         let mut writer = Writer { out, envelope, some: false };
         if envelope.revision.has_result_types() {
-            writer.json("resultType", result_type);
+            // Our own words need no escapes either.
+            let out = writer.member("resultType");
+            out.push(b'"');
+            out.extend_from_slice(result_type.as_bytes());
+            out.push(b'"');
         }
         writer
     }
