@@ -19,6 +19,7 @@ use crate::mcp::peer::{ClientInfo, Peer, Principal};
 use crate::mcp::result::CallError;
 use crate::offload::Offload;
 use crate::seal::Seal;
+use crate::seen::SeenMeta;
 use crate::stream::{Common, LastProgress, Role, Stream};
 use crate::subscription::Listeners;
 
@@ -35,7 +36,7 @@ pub(crate) struct Services {
     /// The server's `Implementation`, as JSON.
     pub(crate) server_info: Vec<u8>,
     /// Clients of 2026-07-28 send the same `_meta` with every request: the last one, and what it said.
-    pub(crate) last_envelope: RefCell<Option<(Box<str>, Rc<Peer>)>>,
+    pub(crate) last_envelope: RefCell<Option<(Rc<SeenMeta>, Rc<Peer>)>>,
     /// Everybody gets the same answers: clients may share what they keep, where the server says so.
     pub(crate) same_for_all: bool,
 }

@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 
 use crate::door;
 use crate::members::{self, Key, Members, ObjectOr};
+use crate::seen::SeenMeta;
 
 /// The id of a request: a string or a whole number of any size.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -225,12 +226,12 @@ impl<'de: 'a, 'a> Deserialize<'de> for Envelope<'a> {
     }
 }
 
-/// Reads a request body. `seen` is a `_meta` whose keys were looked at before.
+/// Reads a request body.
 ///
 /// # Errors
 /// −32700 if the text is not JSON or nests too deeply; −32600 if it is no message, or if a key of a message, of its params
 /// or of its `_meta` is there twice.
-pub(crate) fn parse<'a>(body: &'a [u8], batch_max: usize, seen: Option<&str>) -> Result<Body<'a>, Error> {
+pub(crate) fn parse(body: &[u8], batch_max: usize) -> Result<Body<'_>, Error> {
     if door::is_too_deep(body) {
         return Err(Error::new(PARSE_ERROR, format!("JSON nested deeper than {} levels", door::DEPTH_MAX)));
     }
@@ -243,23 +244,54 @@ pub(crate) fn parse<'a>(body: &'a [u8], batch_max: usize, seen: Option<&str>) ->
         if parts.len() > batch_max {
             return Err(Error::invalid_request(format!("a batch of {} messages; at most {batch_max}", parts.len())));
         }
-        return parts.into_iter().map(|part| message(part.get(), seen)).collect::<Result<_, _>>().map(Body::Batch);
+        return parts.into_iter().map(|part| message(part.get())).collect::<Result<_, _>>().map(Body::Batch);
     }
-    message(text, seen).map(Body::One)
+    message(text).map(Body::One)
+}
+
+/// Reads a request body in which a `_meta` may stand that was seen before. `room` is for what is read in its place.
+///
+/// # Errors
+/// As [`parse`].
+pub(crate) fn parse_again<'a>(
+    body: &'a [u8],
+    batch_max: usize,
+    seen: Option<&'a SeenMeta>,
+    room: &'a mut Vec<u8>,
+) -> Result<Body<'a>, Error> {
+    let Some(seen) = seen else { return parse(body, batch_max) };
+    if let Some((short, at)) = seen.cut_out(body) {
+        *room = short;
+        let short: &'a [u8] = room;
+        if let Ok(Body::One(mut message)) = parse(short, batch_max)
+            && let Message::Request { params: Ok(params), .. } | Message::Notification { params: Ok(params), .. } =
+                &mut message
+            && params.put_back("_meta", seen.raw(), short, at)
+        {
+            return Ok(Body::One(message));
+        }
+    }
+    let read = parse(body, batch_max)?;
+    if let Body::One(Message::Request { params: Ok(params), .. }) = &read
+        && let Some(meta) = params.get("_meta")
+    {
+        seen.note(meta, body);
+    }
+    Ok(read)
 }
 
 fn not_json(error: &serde_json::Error) -> Error {
     Error::new(PARSE_ERROR, format!("not JSON: {error}"))
 }
 
-fn message<'a>(text: &'a str, seen: Option<&str>) -> Result<Message<'a>, Error> {
+fn message(text: &str) -> Result<Message<'_>, Error> {
     let members: Envelope<'_> = serde_json::from_str(text).map_err(|error| match error.classify() {
         serde_json::error::Category::Data => Error::invalid_request("a message is a JSON object"),
         _ => not_json(&error),
     })?;
     let params = members.params.map_or_else(|| Some(Members::default()), |params| params.0);
     members.fault.map_or(Ok(()), Err)?;
-    params.as_ref().map_or(Ok(()), |params| distinct(params, seen))?;
+    params.as_ref().map_or(Ok(()), distinct)?;
     if members.jsonrpc.is_none_or(|raw| raw.get() != "\"2.0\"") {
         return Err(Error::invalid_request("\"jsonrpc\": expected \"2.0\""));
     }
@@ -287,9 +319,9 @@ fn message<'a>(text: &'a str, seen: Option<&str>) -> Result<Message<'a>, Error> 
 }
 
 /// Keys of params and of `_meta`.
-fn distinct(params: &Members<'_>, seen: Option<&str>) -> Result<(), Error> {
+fn distinct(params: &Members<'_>) -> Result<(), Error> {
     params.distinct()?;
-    let meta = params.get("_meta").filter(|meta| Some(meta.get()) != seen).and_then(Members::read);
+    let meta = params.get("_meta").and_then(Members::read);
     meta.map_or(Ok(()), |meta| meta.distinct())
 }
 
@@ -413,17 +445,15 @@ mod tests {
     fn g13_g14_ids_come_back_with_their_type_and_digits_and_others_are_refused() {
         for id in ["0", "1", "-7", "\"1\"", "\"\"", "9223372036854775807", "123456789012345678901234567890", "-0"] {
             let text = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"ping"}}"#);
-            let Ok(Body::One(Message::Request { id: read, .. })) = parse(text.as_bytes(), 1, None) else {
-                panic!("{id}")
-            };
+            let Ok(Body::One(Message::Request { id: read, .. })) = parse(text.as_bytes(), 1) else { panic!("{id}") };
             assert_eq!(read.to_string(), id);
         }
         for id in ["null", "1.5", "1e3", "{}", "[]", "true"] {
             let text = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"ping"}}"#);
-            assert_eq!(parse(text.as_bytes(), 1, None).expect_err(id).code, INVALID_REQUEST, "{id}");
+            assert_eq!(parse(text.as_bytes(), 1).expect_err(id).code, INVALID_REQUEST, "{id}");
         }
         let long = format!(r#"{{"jsonrpc":"2.0","id":{},"method":"ping"}}"#, "9".repeat(1 << 20));
-        assert_eq!(parse(long.as_bytes(), 1, None).expect_err("long").code, INVALID_REQUEST);
+        assert_eq!(parse(long.as_bytes(), 1).expect_err("long").code, INVALID_REQUEST);
     }
 
     #[test]
@@ -431,7 +461,6 @@ mod tests {
         let with = |members: &str| format!(r#"{{"jsonrpc":"2.0","id":1,"method":"a",{members}}}"#);
         let deep = |n: usize| with(&format!(r#""params":{{"a":{}{}}}"#, "[".repeat(n), "]".repeat(n)));
         let wide = |n: usize| (0..n).map(|i| format!("\"k{i}\":0")).collect::<Vec<_>>().join(",");
-        let seen = r#"{"a":1,"a":2}"#;
         let refused = |words: &'static str| Err((INVALID_REQUEST, words));
         for (text, verdict) in [
             (deep(62), Ok(())),
@@ -442,7 +471,6 @@ mod tests {
             (with(r#""x":1,"y":2,"x":3"#), refused("\"x\"")),
             (with(r#""params":{"name":1,"\u006eame":2}"#), refused("\"name\"")),
             (with(r#""params":{"_meta":{"a":1,"b":{},"a":2}}"#), refused("\"a\"")),
-            (with(&format!(r#""params":{{"_meta":{seen}}}"#)), Ok(())),
             (with(r#""params":{"_meta":7}"#), Ok(())),
             (with(r#""params":{"arguments":{"a":1,"a":2}}"#), Ok(())),
             (with(r#""result":{"a":1,"a":2}"#), Ok(())),
@@ -458,7 +486,7 @@ mod tests {
                 if deeper == 1 && (text.contains("[[[") || text.contains("]]]")) {
                     continue; // one level more
                 }
-                let read = parse(text.as_bytes(), 1, Some(seen)).map(drop).map_err(|error| (error.code, error.message));
+                let read = parse(text.as_bytes(), 1).map(drop).map_err(|error| (error.code, error.message));
                 match (&read, verdict) {
                     (Ok(()), Ok(())) => {}
                     (Err((code, message)), Err((expected, words))) if *code == expected && message.contains(words) => {}
@@ -466,7 +494,54 @@ mod tests {
                 }
             }
         }
-        assert!(parse(with(&format!(r#""params":{{"_meta":{seen}}}"#)).as_bytes(), 1, None).is_err());
+    }
+
+    #[test]
+    fn t24_a_meta_that_was_seen_before_changes_nothing_in_what_is_read() {
+        const META: &str = r#"{"a":{"b":[1,"}"]}}"#;
+        let raw: &RawValue = serde_json::from_str(META).unwrap();
+        let plain = |id: &str, more: &str| {
+            format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"a","params":{{"name":"x"{more},"_meta":{META}}}}}"#)
+        };
+        let first = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"a","params":{{"_meta":{META},"name":"x"}}}}"#);
+        let cut = |text: &str, at: usize| [&text[..at], &text[at + 1..]].concat();
+        let mut texts = vec![
+            (plain("1", ""), true),
+            (plain("10", ""), true),
+            (plain("1", r#","y":"longer""#), true),
+            (plain("\"no\"", r#","_meta":1"#), false),
+            (plain("1", "").replace(r#""name":"x""#, &format!(r#""arguments":{{"_meta":{META}}}"#)), true),
+            (plain("1", "").replace("\"_meta\"", "\"meta\""), true),
+            (plain("1", "").replace("\"params\"", "\"param\""), true),
+            (plain("1", "").replace("\"_meta\":", "\"_meta\":1"), false),
+            (plain("1", "").replace("\"_meta\":", "\"_meta\":\""), false),
+            (plain("1", "").replace("\"]}}}}", "\"]}}.5}}"), false),
+            (plain("1", "").replace("\"name\":\"x\"", r#""name":"\""#), false),
+            (first.clone(), true),
+            (first.replace("\"id\":1", "\"id\":123"), true),
+            (format!("[{first}]"), true),
+            (format!(" {first} "), true),
+            (format!("{first}x"), false),
+            (META.to_owned(), false),
+        ];
+        texts.extend((0..first.len()).map(|at| (cut(&first, at), parse(cut(&first, at).as_bytes(), 1).is_ok())));
+        for before in [plain("1", ""), first] {
+            for (text, good) in &texts {
+                let (seen, mut room) = (SeenMeta::new(raw), Vec::new());
+                parse_again(before.as_bytes(), 1, Some(&seen), &mut Vec::new()).expect("the one before");
+                let (expected, read) =
+                    (parse(text.as_bytes(), 1), parse_again(text.as_bytes(), 1, Some(&seen), &mut room));
+                assert_eq!(format!("{read:?}"), format!("{expected:?}"), "{text}");
+                assert_eq!(read.is_ok(), *good, "{text}");
+            }
+        }
+        // It is there to save work, and does.
+        let (seen, text) = (SeenMeta::new(raw), plain("1", ""));
+        for is_short in [false, true, true] {
+            let mut room = Vec::new();
+            parse_again(text.as_bytes(), 1, Some(&seen), &mut room).expect("a message");
+            assert_eq!(!room.is_empty(), is_short);
+        }
     }
 
     #[test]
@@ -489,11 +564,11 @@ mod tests {
             (r#"{"jsonrpc":"2.0","id":1,"method":"a"} x"#, PARSE_ERROR),
             (r#"{"jsonrpc":"2.0","id":1,"method":"a\ud800"}"#, INVALID_REQUEST),
         ] {
-            assert_eq!(parse(text.as_bytes(), 4, None).expect_err(text).code, code, "{text}");
+            assert_eq!(parse(text.as_bytes(), 4).expect_err(text).code, code, "{text}");
         }
         let batch = format!("[{}]", [r#"{"jsonrpc":"2.0","method":"a"}"#; 5].join(","));
-        assert!(parse(batch.as_bytes(), 4, None).is_err(), "longer than the limit");
-        assert!(matches!(parse(batch.as_bytes(), 5, None), Ok(Body::Batch(messages)) if messages.len() == 5));
+        assert!(parse(batch.as_bytes(), 4).is_err(), "longer than the limit");
+        assert!(matches!(parse(batch.as_bytes(), 5), Ok(Body::Batch(messages)) if messages.len() == 5));
     }
 
     #[test]

@@ -30,7 +30,7 @@
 //!
 //! Imports go to the same floor or down; a test enforces it.
 //!
-//! 0. words: `clock`, `process`, `wheel`, `limits`, `revision`, `door`, `jsonrpc`, `members`, `schema`, `seal`, `counters`, `budget`
+//! 0. words: `clock`, `process`, `wheel`, `limits`, `revision`, `door`, `jsonrpc`, `members`, `seen`, `schema`, `seal`, `counters`, `budget`
 //! 1. bytes, no I/O: `http`, `sse`
 //! 2. memory, no I/O: `mcp`, `stream`, `session`, `questions`, `subscription`, `events`
 //! 3. rules for calls, no I/O: `access`, `context`, `asking`, `offload`, `call`, `method`, `transport`
@@ -68,6 +68,7 @@ mod resources;
 mod revision;
 mod schema;
 mod seal;
+mod seen;
 mod server;
 mod session;
 mod sse;

@@ -10,6 +10,7 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Vis
 use serde_json::value::RawValue;
 
 use crate::jsonrpc::{Error, prefix, read_string};
+use crate::seen::offset;
 
 /// The members of an object. Borrows from the text.
 #[derive(Debug, Default)]
@@ -18,7 +19,8 @@ pub(crate) struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 impl<'a> Members<'a> {
     /// The members of `raw`, if it is an object.
     pub(crate) fn read(raw: &'a RawValue) -> Option<Members<'a>> {
-        serde_json::from_str(raw.get()).ok()
+        // Asked first: an error of the parser's is made to be read, and nobody would.
+        raw.get().starts_with('{').then(|| serde_json::from_str(raw.get()).ok())?
     }
 
     /// A member; one that is `null` is not there. Linear in members: for the few that have names of ours.
@@ -42,6 +44,13 @@ impl<'a> Members<'a> {
     /// A member that is text and must be there.
     pub(crate) fn required(&self, name: &str) -> Result<Cow<'a, str>, Error> {
         self.text(name)?.ok_or_else(|| wrong(name, "a string", None))
+    }
+
+    /// Puts `raw` in the place of a member that is the one byte at `at` in `text`; false if it is not.
+    pub(crate) fn put_back(&mut self, name: &str, raw: &'a RawValue, text: &[u8], at: usize) -> bool {
+        let found = self.0.iter_mut().find(|(key, _)| key == name);
+        let found = found.filter(|(_, cut)| cut.get().len() == 1 && offset(cut.get().as_bytes(), text) == Some(at));
+        found.map(|member| member.1 = raw).is_some()
     }
 
     /// Has every one a name of its own? The last of two would win here, the first at a proxy in front of us.

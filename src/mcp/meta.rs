@@ -33,8 +33,8 @@ impl<'a> Meta<'a> {
     }
 
     /// As it came.
-    pub(crate) fn text(&self) -> Option<&'a str> {
-        self.raw.map(RawValue::get)
+    pub(crate) fn raw(&self) -> Option<&'a RawValue> {
+        self.raw
     }
 
     fn members(&self) -> &Members<'a> {

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::{Admission, Admitted, Desk, Events, First, From, no_session, parse_session_id, session_id_text};
 use crate::http::head::{Field, Head};
 use crate::http::response::Rejection;
-use crate::jsonrpc::Body;
+use crate::jsonrpc::{self, Body};
 use crate::mcp::capability::Capabilities;
 use crate::mcp::peer::{ClientInfo, Peer, Principal};
 use crate::revision::Revision;
@@ -74,7 +74,7 @@ impl Desk<'_> {
     /// H-5, H-6: accepted here, answered on the stream.
     pub(super) fn http_sse_post(&mut self, admitted: &Admitted, body: &[u8]) -> Result<Admission, Rejection> {
         let key = self.http_sse_find(admitted)?;
-        let body = self.read(body)?;
+        let body = jsonrpc::parse(body, self.services.common.limits.batch_max)?;
         let Some(session) = self.table.get(key) else { return Err(no_session(None, Transport::HttpSse)) };
         let messages = match body {
             Body::One(message) => vec![message],

@@ -14,7 +14,7 @@ use super::streamable::{meta_of, shape};
 use super::{Desk, no_session};
 use crate::call::Call;
 use crate::http::response::Rejection;
-use crate::jsonrpc::{Body, Message, Params, RequestId};
+use crate::jsonrpc::{self, Body, Message, Params, RequestId};
 use crate::mcp::peer::{Peer, Principal};
 use crate::session::{Newcomer, SessionKey, Transport};
 use crate::stream::Stream;
@@ -42,7 +42,8 @@ impl Desk<'_> {
     /// # Errors
     /// What to answer instead, with the id of the request if it has one.
     pub(crate) fn line(&mut self, lines: &Lines, line: &[u8]) -> Result<Taken, Rejection> {
-        let body = self.read(line)?;
+        let (seen, mut room) = (self.seen(), Vec::new());
+        let body = jsonrpc::parse_again(line, self.services.common.limits.batch_max, seen.as_deref(), &mut room)?;
         let id = match &body {
             Body::One(Message::Request { id, .. }) => Some(id.clone()),
             _ => None,

@@ -15,9 +15,7 @@ use crate::counters::count;
 use crate::events::Kind;
 use crate::features::{Begun, Mirrored};
 use crate::http::response::Rejection;
-use crate::jsonrpc::{
-    self, Body, Error, INTERNAL_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, Message, Params, RequestId,
-};
+use crate::jsonrpc::{self, Error, INTERNAL_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, Message, Params, RequestId};
 use crate::listing::all;
 use crate::mcp::compat::{Outcome, Writer};
 use crate::mcp::level::Level;
@@ -50,12 +48,6 @@ pub(super) struct Asker {
 }
 
 impl Desk<'_> {
-    /// Reads what a client sent. The last envelope's keys were looked at when it came first.
-    pub(super) fn read<'b>(&self, text: &'b [u8]) -> Result<Body<'b>, Error> {
-        let last = self.services.last_envelope.borrow();
-        jsonrpc::parse(text, self.services.common.limits.batch_max, last.as_ref().map(|(seen, _)| &**seen))
-    }
-
     /// Takes the messages of one POST of a session. Requests become calls that answer on `stream`.
     ///
     /// # Errors

@@ -21,6 +21,7 @@ use crate::mcp::{object, put};
 use crate::method::Method;
 use crate::mirror;
 use crate::revision::{Named, Revision};
+use crate::seen::SeenMeta;
 use crate::stream::{Role, Stream};
 
 impl Desk<'_> {
@@ -111,12 +112,17 @@ impl Desk<'_> {
         Ok(call)
     }
 
+    /// The last envelope.
+    pub(super) fn seen(&self) -> Option<Rc<SeenMeta>> {
+        self.services.last_envelope.borrow().as_ref().map(|(seen, _)| seen.clone())
+    }
+
     /// What the last request's `_meta` meant, if this one's is the same to the byte. Nothing is carried over by that: the
     /// same words mean the same (T-24).
     pub(super) fn known(&self, meta: &Meta<'_>) -> Option<Rc<Peer>> {
         let last = self.services.last_envelope.borrow();
-        let (text, peer) = last.as_ref()?;
-        (meta.text()? == &**text).then(|| peer.clone())
+        let (seen, peer) = last.as_ref()?;
+        (meta.raw()?.get() == seen.raw().get()).then(|| peer.clone())
     }
 
     /// Reads an envelope that is not the last one's again.
@@ -135,8 +141,8 @@ impl Desk<'_> {
         let Named::Stateless(revision) = Revision::named(&version) else { return Err(unsupported(&version)) };
         let peer = Rc::new(Peer { session: None, revision, principal: principal.clone(), client, capabilities });
         let is_plain = meta.progress_token().is_none() && matches!(meta.log_level(), Ok(None));
-        if let Some(text) = meta.text().filter(|text| is_plain && text.len() <= ENVELOPE_BYTES_MAX) {
-            *self.services.last_envelope.borrow_mut() = Some((text.into(), peer.clone()));
+        if let Some(raw) = meta.raw().filter(|raw| is_plain && raw.get().len() <= ENVELOPE_BYTES_MAX) {
+            *self.services.last_envelope.borrow_mut() = Some((Rc::new(SeenMeta::new(raw)), peer.clone()));
         }
         Ok(peer)
     }

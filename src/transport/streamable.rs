@@ -13,7 +13,7 @@ use crate::counters::count;
 use crate::events::Kind;
 use crate::http::head::{Field, Head};
 use crate::http::response::Rejection;
-use crate::jsonrpc::{Body, Message, Params, RequestId};
+use crate::jsonrpc::{self, Body, Message, Params, RequestId};
 use crate::mcp::meta::{Claim, Meta};
 use crate::mcp::peer::{Introduction, Peer, Principal};
 use crate::revision::{Named, Revision};
@@ -30,7 +30,8 @@ impl Desk<'_> {
         from: From,
     ) -> Result<Admission, Rejection> {
         let body_bytes = body.len();
-        let body = self.read(body)?;
+        let (seen, mut room) = (self.seen(), Vec::new());
+        let body = jsonrpc::parse_again(body, self.services.common.limits.batch_max, seen.as_deref(), &mut room)?;
         let header =
             head.get(Field::ProtocolVersion).map_or(Header::None, |text| Header::Version(text, Revision::named(text)));
         let meta = meta_of(&body);
