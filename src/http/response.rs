@@ -65,12 +65,49 @@ pub(crate) struct Manner {
     pub(crate) http_1_0: bool,
     /// The connection ends after this answer.
     pub(crate) close: bool,
-    /// The header line that says how long the connection may be silent after this answer, if that is to be said (P53).
-    pub(crate) keep_alive: Option<Rc<str>>,
+    /// What most answers begin with.
+    pub(crate) usual: Option<Rc<Usual>>,
     /// Only the head is wanted.
     pub(crate) head_only: bool,
     /// The request's `Origin`, if it is an allowed one.
     pub(crate) origin: Option<Box<str>>,
+}
+
+/// What answers begin with that have nothing unusual, written once.
+#[derive(Debug)]
+pub(crate) struct Usual {
+    /// The header line that says how long a connection may be silent, if that is to be said (P53).
+    keep_alive: String,
+    json: Vec<u8>,
+    accepted: Vec<u8>,
+}
+
+impl Usual {
+    pub(crate) fn new(keep_alive: String) -> Rc<Usual> {
+        let written = |status, media| {
+            let mut out = Vec::new();
+            begin(&mut out, status, media, &keep_alive, &Manner::default());
+            out
+        };
+        let (json, accepted) = (written(200, Media::Json), written(202, Media::Text));
+        Rc::new(Usual { keep_alive, json, accepted })
+    }
+}
+
+impl Manner {
+    fn keep_alive(&self) -> &str {
+        self.usual.as_ref().map_or("", |usual| &usual.keep_alive)
+    }
+
+    /// What an answer begins with, if there is nothing unusual about it.
+    fn usually(&self, status: u16, media: Media) -> Option<&[u8]> {
+        let usual = self.usual.as_ref().filter(|_| !self.http_1_0 && !self.close && self.origin.is_none())?;
+        match (status, media) {
+            (200, Media::Json) => Some(&usual.json),
+            (202, Media::Text) => Some(&usual.accepted),
+            _ => None,
+        }
+    }
 }
 
 /// What a body is.
@@ -109,8 +146,10 @@ pub(crate) fn whole(
     body: &[u8],
     manner: &Manner,
 ) {
-    status_line(out, status, manner);
-    out.extend_from_slice(media.lines());
+    match manner.usually(status, media) {
+        Some(begin) => out.extend_from_slice(begin),
+        None => begin(out, status, media, manner.keep_alive(), manner),
+    }
     headers.iter().for_each(|(name, value)| field(out, name, value));
     if status != 204 {
         out.extend_from_slice(b"content-length: ");
@@ -138,7 +177,7 @@ pub(crate) fn rejection(out: &mut Vec<u8>, rejection: &Rejection, manner: &Manne
 /// Appends the head of an event stream (T-8, P57).
 pub(crate) fn stream_head(out: &mut Vec<u8>, headers: &[(&str, &str)], manner: &Manner) {
     let manner = &Manner { close: manner.close || manner.http_1_0, ..manner.clone() };
-    status_line(out, 200, manner);
+    status_line(out, 200, manner.keep_alive(), manner);
     field(out, "content-type", "text/event-stream");
     field(out, "cache-control", "no-cache, no-transform");
     field(out, "x-accel-buffering", "no");
@@ -149,8 +188,7 @@ pub(crate) fn stream_head(out: &mut Vec<u8>, headers: &[(&str, &str)], manner: &
 /// Appends the head of an answer whose length is not known yet.
 pub(crate) fn chunked_head(out: &mut Vec<u8>, media: Media, manner: &Manner) {
     let manner = Manner { close: manner.close || manner.http_1_0, ..manner.clone() };
-    status_line(out, 200, &manner);
-    out.extend_from_slice(media.lines());
+    begin(out, 200, media, manner.keep_alive(), &manner);
     end_chunked_head(out, &manner);
 }
 
@@ -161,25 +199,40 @@ fn end_chunked_head(out: &mut Vec<u8>, manner: &Manner) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Appends `bytes` as one chunk, or bare where the client knows no chunks.
-pub(crate) fn chunk(out: &mut Vec<u8>, bytes: &[u8], http_1_0: bool) {
+/// Appends what `write` appends as one chunk, or bare where the client knows no chunks.
+pub(crate) fn chunk(out: &mut Vec<u8>, http_1_0: bool, write: impl FnOnce(&mut Vec<u8>)) {
     if http_1_0 {
-        out.extend_from_slice(bytes);
-        return;
+        return write(out);
     }
-    let digits = bytes.len().max(1).ilog2() / 4;
-    out.extend((0..=digits).rev().map(|at| b"0123456789abcdef"[bytes.len() >> (4 * at) & 0xf]));
+    // The size comes first and is known last: there is room for all its digits, and what is not needed is taken out.
+    let begin = out.len();
+    out.extend_from_slice(&[b'0'; SIZE_DIGITS]);
     out.extend_from_slice(b"\r\n");
-    out.extend_from_slice(bytes);
+    let from = out.len();
+    write(out);
+    let (mut left, mut at) = (out.len() - from, begin + SIZE_DIGITS);
+    while left > 0 {
+        at -= 1;
+        out[at] = b"0123456789abcdef"[left & 0xf];
+        left >>= 4;
+    }
     out.extend_from_slice(b"\r\n");
+    out.drain(begin..at);
 }
+
+const SIZE_DIGITS: usize = 2 * size_of::<usize>();
 
 /// The end of a chunked body.
 pub(crate) const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 /// Tells a waiting client to go on with its body.
 pub(crate) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-fn status_line(out: &mut Vec<u8>, status: u16, manner: &Manner) {
+fn begin(out: &mut Vec<u8>, status: u16, media: Media, keep_alive: &str, manner: &Manner) {
+    status_line(out, status, keep_alive, manner);
+    out.extend_from_slice(media.lines());
+}
+
+fn status_line(out: &mut Vec<u8>, status: u16, keep_alive: &str, manner: &Manner) {
     out.extend_from_slice(if manner.http_1_0 { b"HTTP/1.0 " } else { b"HTTP/1.1 " });
     out.extend_from_slice(with_reason(status).as_bytes());
     if manner.close {
@@ -188,9 +241,7 @@ fn status_line(out: &mut Vec<u8>, status: u16, manner: &Manner) {
         if manner.http_1_0 {
             field(out, "connection", "keep-alive");
         }
-        if let Some(line) = &manner.keep_alive {
-            out.extend_from_slice(line.as_bytes());
-        }
+        out.extend_from_slice(keep_alive.as_bytes());
     }
     if let Some(origin) = &manner.origin {
         field(out, "access-control-allow-origin", origin);

@@ -8,7 +8,7 @@ use super::calls::CallKey;
 use super::connection::{Link, Lost};
 use super::shell::Wait;
 use crate::http::head::{Field, Head};
-use crate::http::response::{self, Manner, Media, Rejection};
+use crate::http::response::{self, Manner, Media, Rejection, Usual};
 use crate::stream::{Frame, Settled, join_answers};
 use crate::transport::{Events, Exchange, First, Form, Reply};
 
@@ -135,9 +135,9 @@ pub(super) fn write_answers(out: &mut Vec<u8>, exchange: &Exchange, answers: &[R
 }
 
 /// How a request wants to be answered.
-pub(super) fn manner(head: &Head, origin_is_good: bool, keep_alive: &Option<Rc<str>>) -> Manner {
+pub(super) fn manner(head: &Head, origin_is_good: bool, usual: &Rc<Usual>) -> Manner {
     Manner {
-        keep_alive: keep_alive.clone(),
+        usual: Some(usual.clone()),
         http_1_0: head.http_1_0,
         close: head.close,
         head_only: head.method() == "HEAD",

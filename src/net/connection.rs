@@ -114,7 +114,7 @@ impl Gate for Porter<'_> {
     }
 
     fn manner(&self, head: &Head, rejection: &Rejection) -> Manner {
-        manner(head, rejection.status != 403, &self.shell.keep_alive)
+        manner(head, rejection.status != 403, &self.shell.usual)
     }
 }
 
@@ -341,7 +341,7 @@ impl Link {
 
     fn request(&mut self, admitted: &Admitted, head: &Head, body: &[u8], out: &mut Vec<u8>) -> Next {
         count(&self.shell.counters().requests);
-        let mut manner = manner(head, true, &self.shell.keep_alive);
+        let mut manner = manner(head, true, &self.shell.usual);
         manner.close |= self.shell.stopping.get();
         let after = |manner: &Manner| if manner.close { Next::Close } else { Next::Continue };
         let from = self.presence.from;

@@ -187,10 +187,7 @@ impl Open {
     }
 
     fn chunk(&self, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
-        let mut event = self.shell.buffer();
-        write(&mut event);
-        response::chunk(out, &event, self.http_1_0);
-        self.shell.keep_buffer(event);
+        response::chunk(out, self.http_1_0, write);
     }
 
     fn write(&mut self, out: &mut Vec<u8>, frame: Rc<Frame>) {

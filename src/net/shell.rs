@@ -18,6 +18,7 @@ use crate::clock::{Clock, Instant};
 use crate::context::Services;
 use crate::counters::{Counters, count, peak};
 use crate::events::Kind;
+use crate::http::response::Usual;
 use crate::limits::Limits;
 use crate::session::{Reason, Session, SessionKey, SessionTable};
 use crate::transport::lines::Lines;
@@ -37,8 +38,8 @@ pub(crate) struct Shell {
     pub(crate) scratch: RefCell<Vec<u8>>,
     pub(crate) stopping: Cell<bool>,
     pub(crate) started: Instant,
-    /// What answers say of how long a connection may be silent.
-    pub(super) keep_alive: Option<Rc<str>>,
+    /// What most answers begin with.
+    pub(super) usual: Rc<Usual>,
     pub(crate) executor: RefCell<Weak<LocalExecutor<'static>>>,
     pub(crate) tasks: Tasks,
     /// Made with the first socket: where connections are pipes there is none.
@@ -125,7 +126,7 @@ impl Shell {
             scratch: RefCell::new(vec![0; SCRATCH_BYTES]),
             stopping: Cell::new(false),
             started,
-            keep_alive: keep_alive(limits.idle_wait),
+            usual: Usual::new(keep_alive(limits.idle_wait)),
             executor: RefCell::new(Weak::new()),
             tasks: Tasks::default(),
             sockets: OnceCell::new(),
@@ -456,9 +457,11 @@ impl Shell {
 
 /// The header line for connections that may be silent for `wait` (P53). It says a little less: a client that used the
 /// last second of it would meet our end of the connection.
-fn keep_alive(wait: Duration) -> Option<Rc<str>> {
-    let seconds = wait.as_secs().saturating_sub(IDLE_MARGIN);
-    (seconds > 0).then(|| format!("keep-alive: timeout={seconds}\r\n").into())
+fn keep_alive(wait: Duration) -> String {
+    match wait.as_secs().saturating_sub(IDLE_MARGIN) {
+        0 => String::new(),
+        seconds => format!("keep-alive: timeout={seconds}\r\n"),
+    }
 }
 
 impl Presence {

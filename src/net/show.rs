@@ -32,7 +32,7 @@ impl Link {
         let (mut sessions, mut piece) = (Sessions::new(), Vec::new());
         while !manner.head_only && sessions.write_piece(&self.shell, &mut piece) {
             if !piece.is_empty() {
-                response::chunk(&mut out, &piece, manner.http_1_0);
+                response::chunk(&mut out, manner.http_1_0, |out| out.extend_from_slice(&piece));
             }
             piece.clear();
             self.flush(&mut out).await?;
@@ -61,7 +61,7 @@ impl Link {
             let mut text = Vec::with_capacity(8 * 1024);
             from = snapshot(&shell, from, &mut text);
             sse::event(&mut event, None, sse::SNAPSHOT, &text);
-            response::chunk(&mut out, &event, manner.http_1_0);
+            response::chunk(&mut out, manner.http_1_0, |out| out.extend_from_slice(&event));
             self.flush(&mut out).await?;
             shell.wait_for(&self.presence, Wait::Watch, shell.now());
             goes_on = self.still_watched().await?;
