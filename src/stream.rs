@@ -318,9 +318,7 @@ impl Stream {
             Some((End::Answered, _)) => Poll::Ready(Settled::Answers),
             Some((End::Closed, _)) => Poll::Ready(Settled::Ended),
             None => {
-                if !state.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-                    state.waker = Some(cx.waker().clone());
-                }
+                state.keep_waker(cx);
                 Poll::Pending
             }
         }
@@ -348,6 +346,7 @@ impl Stream {
         let epoch = state.epoch;
         let (sender, receiver) = async_channel::bounded(1);
         let feed = std::mem::replace(&mut state.feed, Feed::Open(sender));
+        wake(&mut state); // the one before: its channel is closed
         state.backlog.clear();
         state.queued_bytes = 0;
         let was_undecided = matches!(feed, Feed::Undecided(_));
@@ -367,7 +366,7 @@ impl Stream {
         }
         close_if_drained(&mut state);
         drop(state);
-        Attachment { stream: self.clone(), receiver: Box::pin(receiver), epoch }
+        Attachment { stream: self.clone(), receiver, epoch }
     }
 
     // ---- the inside ----
@@ -455,6 +454,14 @@ impl Stream {
         state.kept_bytes = 0;
         drop(state);
         self.lose(&lost, sent);
+    }
+}
+
+impl State {
+    fn keep_waker(&mut self, cx: &Context<'_>) {
+        if !self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            self.waker = Some(cx.waker().clone());
+        }
     }
 }
 

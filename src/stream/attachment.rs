@@ -1,18 +1,16 @@
 //! A connection's hold on a stream: what it takes out, and what it says of what it wrote.
 
-use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use async_channel::Receiver;
-use smol::stream::Stream as _;
+use async_channel::{Receiver, TryRecvError};
 
 use super::{Feed, Frame, Kind, Stream, close_if_drained};
 
 /// A connection's hold on a stream. Dropping it detaches.
 pub(crate) struct Attachment {
     pub(super) stream: Rc<Stream>,
-    pub(super) receiver: Pin<Box<Receiver<Rc<Frame>>>>,
+    pub(super) receiver: Receiver<Rc<Frame>>,
     pub(super) epoch: u32,
 }
 
@@ -23,8 +21,16 @@ impl Attachment {
 
     /// The next message; none when the stream has ended or a newer connection has taken over.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Rc<Frame>>> {
-        let frame = std::task::ready!(self.receiver.as_mut().poll_next(cx));
-        Poll::Ready(frame.and_then(|frame| self.took(frame)))
+        match self.receiver.try_recv() {
+            Ok(frame) => Poll::Ready(self.took(frame)),
+            Err(TryRecvError::Closed) => Poll::Ready(None),
+            Err(TryRecvError::Empty) => {
+                // Whoever puts something in is on this thread and wakes: a listener of the channel's own, with a lock
+                // and a list, would be a thousand instructions for each message.
+                self.stream.state.borrow_mut().keep_waker(cx);
+                Poll::Pending
+            }
+        }
     }
 
     /// The next message if it is there already.
