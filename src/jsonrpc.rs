@@ -95,6 +95,15 @@ pub(crate) enum Body<'a> {
     Batch(Vec<Message<'a>>),
 }
 
+impl<'a> Body<'a> {
+    pub(crate) fn messages(&self) -> &[Message<'a>] {
+        match self {
+            Body::One(message) => std::slice::from_ref(message),
+            Body::Batch(messages) => messages,
+        }
+    }
+}
+
 /// A JSON-RPC error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Error {

@@ -76,15 +76,11 @@ impl Desk<'_> {
         let key = self.http_sse_find(admitted)?;
         let body = jsonrpc::parse(body, self.services.common.limits.batch_max)?;
         let Some(session) = self.table.get(key) else { return Err(no_session(None, Transport::HttpSse)) };
-        let messages = match body {
-            Body::One(message) => vec![message],
-            Body::Batch(messages) if session.peer.revision.has_batches() => messages,
-            Body::Batch(_) => {
-                return Err(Rejection::new(400, "arrays of messages are for revision 2025-03-26; send one message"));
-            }
-        };
+        if matches!(body, Body::Batch(_)) && !session.peer.revision.has_batches() {
+            return Err(Rejection::new(400, "arrays of messages are for revision 2025-03-26; send one message"));
+        }
         let Some(stream) = session.stream.clone() else { return Err(no_session(None, Transport::HttpSse)) };
-        let calls = self.take(key, messages, &stream)?;
+        let calls = self.take(key, body.messages(), &stream)?;
         Ok(Admission::Accepted { calls, session: key })
     }
 

@@ -72,10 +72,10 @@ impl Desk<'_> {
         let meta = meta_of(&body);
         let known = self.known(&meta);
         match classify(&shape(&body, &meta, known.as_deref()), Header::None, false) {
-            Verdict::Session => self.session_line(lines, body),
-            Verdict::Stateless => match body {
+            Verdict::Session => self.session_line(lines, &body),
+            Verdict::Stateless => match &body {
                 Body::One(Message::Request { id, method, params }) => {
-                    let request = Request { id, method: &method, params };
+                    let request = Request { id, method, params };
                     let standing = self.standing(None, &lines.principal, &request, &meta, known)?;
                     let call = self.stateless_call(&standing, &request, None, &lines.stream, bytes)?;
                     Ok(Taken { calls: vec![call], ..Taken::default() })
@@ -87,25 +87,21 @@ impl Desk<'_> {
         }
     }
 
-    fn session_line(&mut self, lines: &Lines, body: Body<'_>) -> Result<Taken, Rejection> {
-        let messages = match body {
-            Body::One(message) => vec![message],
-            Body::Batch(messages) => {
-                let key = lines.session.get();
-                if !key.and_then(|key| self.table.get(key)).is_some_and(|session| session.peer.revision.has_batches()) {
-                    let cause = "arrays of messages are for sessions of revision 2025-03-26; send one message";
-                    return Err(Rejection::new(400, cause));
-                }
-                messages
+    fn session_line(&mut self, lines: &Lines, body: &Body<'_>) -> Result<Taken, Rejection> {
+        if matches!(body, Body::Batch(_)) {
+            let session = lines.session.get().and_then(|key| self.table.get(key));
+            if !session.is_some_and(|session| session.peer.revision.has_batches()) {
+                let cause = "arrays of messages are for sessions of revision 2025-03-26; send one message";
+                return Err(Rejection::new(400, cause));
             }
-        };
-        let asks = messages.iter().any(|message| matches!(message, Message::Request { .. }));
+        }
+        let asks = body.messages().iter().any(|message| matches!(message, Message::Request { .. }));
         let key = match lines.session.get() {
             Some(key) => key,
             None if asks => self.begin_session(lines)?,
             None => return Ok(Taken::default()), // nothing that anybody asked for
         };
-        let calls = self.take(key, messages, &lines.stream)?;
+        let calls = self.take(key, body.messages(), &lines.stream)?;
         Ok(Taken { calls, session: Some(key), cancel: None })
     }
 

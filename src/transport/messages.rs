@@ -32,9 +32,9 @@ use crate::subscription::Filter;
 
 /// A request as it goes into the method table.
 pub(super) struct Request<'a> {
-    pub(super) id: RequestId,
+    pub(super) id: &'a RequestId,
     pub(super) method: &'a str,
-    pub(super) params: Params<'a>,
+    pub(super) params: &'a Params<'a>,
 }
 
 /// Who asks, and what is his.
@@ -55,7 +55,7 @@ impl Desk<'_> {
     pub(super) fn take(
         &mut self,
         key: SessionKey,
-        messages: Vec<Message<'_>>,
+        messages: &[Message<'_>],
         stream: &Rc<Stream>,
     ) -> Result<Vec<Call>, Rejection> {
         let requests = messages.iter().filter(|message| matches!(message, Message::Request { .. })).count();
@@ -88,11 +88,11 @@ impl Desk<'_> {
         for message in messages {
             match message {
                 Message::Request { id, method, params } => {
-                    let request = Request { id, method: &method, params };
+                    let request = Request { id, method, params };
                     calls.push(self.session_call(key, &request, stream, rooms.split(room)));
                 }
-                Message::Notification { method, params } => self.notification(key, &method, &params),
-                Message::Response { id, outcome } => self.response(key, &id, outcome),
+                Message::Notification { method, params } => self.notification(key, method, params),
+                Message::Response { id, outcome } => self.response(key, id, *outcome),
             }
         }
         Ok(calls)
@@ -127,7 +127,7 @@ impl Desk<'_> {
             },
         };
         let method = Method::named(request.method, asker.peer.revision, &self.policy.features);
-        self.call(&asker, method, request, &Meta::of(&request.params), None, stream, room)
+        self.call(&asker, method, request, &Meta::of(request.params), None, stream, room)
     }
 
     /// Makes the call of a request. `mirrored` are its `Mcp-Param-*` headers, where the revision has them.
@@ -178,7 +178,7 @@ impl Desk<'_> {
         mirrored: Mirrored<'_>,
         cx: &RequestContext,
     ) -> Begun {
-        let params = match &request.params {
+        let params = match request.params {
             Ok(params) => params,
             Err(fault) => return Outcome::Error(fault.clone()).into(),
         };
@@ -186,7 +186,7 @@ impl Desk<'_> {
         let done = |done: Result<(), Error>| done.map(|()| empty(cx)).into();
         match method {
             Some(Method::Ping) => empty(cx).into(),
-            Some(Method::Initialize) => self.initialize_again(asker, &request.params).into(),
+            Some(Method::Initialize) => self.initialize_again(asker, request.params).into(),
             _ if !asker.initialized => Outcome::Error(not_initialized()).into(),
             None => {
                 let words = no_such_method(request.method, asker.peer.revision);

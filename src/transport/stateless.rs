@@ -35,7 +35,7 @@ impl Desk<'_> {
         known: Option<Rc<Peer>>,
         body_bytes: usize,
     ) -> Result<Admission, Rejection> {
-        let of = |rejection: Rejection| rejection.of(&request.id);
+        let of = |rejection: Rejection| rejection.of(request.id);
         let standing = self.standing(Some(head), principal, &request, meta, known).map_err(of)?;
         let (revision, method) = (standing.peer.revision, standing.method);
         let form = match form(head) {
@@ -177,7 +177,7 @@ fn check_mirrors(head: Option<&Head>, request: &Request<'_>, version: &str) -> R
         Some(_) => return mismatch("Mcp-Method and the body's method differ; send the same in both"),
         None => return mismatch("Mcp-Method is missing; repeat the body's method in it"),
     }
-    if let Some(name) = named_target(request.method, &request.params) {
+    if let Some(name) = named_target(request.method, request.params) {
         let Some(header) = head.get(Field::McpName) else {
             return mismatch("Mcp-Name is missing; repeat the body's name or uri in it");
         };

@@ -37,12 +37,12 @@ impl Desk<'_> {
         let meta = meta_of(&body);
         let known = self.known(&meta);
         match classify(&shape(&body, &meta, known.as_deref()), header, head.get(Field::SessionId).is_some()) {
-            Verdict::Session => self.session_post(admitted, head, body, from),
-            Verdict::Stateless => match body {
+            Verdict::Session => self.session_post(admitted, head, &body, from),
+            Verdict::Stateless => match &body {
                 Body::One(Message::Request { id, method, params }) => self.stateless_request(
                     head,
                     &admitted.principal,
-                    Request { id, method: &method, params },
+                    Request { id, method, params },
                     &meta,
                     known,
                     body_bytes,
@@ -61,12 +61,12 @@ impl Desk<'_> {
         &mut self,
         admitted: &Admitted,
         head: &Head,
-        body: Body<'_>,
+        body: &Body<'_>,
         from: From,
     ) -> Result<Admission, Rejection> {
-        let (messages, batch) = match body {
+        match body {
             Body::One(Message::Request { id, method, params }) if method == "initialize" => {
-                return self.streamable_initialize(head, from, &admitted.principal, id, &params);
+                return self.streamable_initialize(head, from, &admitted.principal, id, params);
             }
             // P05: some clients forget the header here; nothing depends on the notification.
             Body::One(Message::Notification { method, .. })
@@ -74,12 +74,13 @@ impl Desk<'_> {
             {
                 return Ok(Admission::Reply(Reply::empty(202)));
             }
-            Body::One(message) => (vec![message], false),
-            Body::Batch(messages) => (messages, true),
-        };
+            _ => {}
+        }
+        let messages = body.messages();
         let key = self.find(admitted, head).map_err(|rejection| with_id(rejection, &messages[0]))?;
+        let batch = matches!(body, Body::Batch(_));
         if batch {
-            self.check_batch(key, &messages)?;
+            self.check_batch(key, messages)?;
         }
         self.streamable_messages(head, key, messages, batch)
     }
@@ -88,7 +89,7 @@ impl Desk<'_> {
         &mut self,
         head: &Head,
         key: SessionKey,
-        messages: Vec<Message<'_>>,
+        messages: &[Message<'_>],
         batch: bool,
     ) -> Result<Admission, Rejection> {
         let (fingerprint, revision) = match self.table.get(key) {
@@ -154,11 +155,11 @@ impl Desk<'_> {
         head: &Head,
         from: From,
         principal: &Principal,
-        id: RequestId,
+        id: &RequestId,
         params: &Params<'_>,
     ) -> Result<Admission, Rejection> {
         let Introduction { revision, client, capabilities } =
-            Introduction::read(params).map_err(|error| Rejection::from(error).of(&id))?;
+            Introduction::read(params).map_err(|error| Rejection::from(error).of(id))?;
         let room = self.room_for(self.services.common.limits.result_bytes_max)?;
         let fingerprint = self.fingerprint();
         let (session, principal) = (Some(fingerprint), principal.clone());
@@ -179,8 +180,14 @@ impl Desk<'_> {
         reply.expect_answer();
         self.table.call_begins(key);
         let services = self.services.clone();
-        let cx =
-            RequestContext::new(Origin { services, peer, id, stream: reply.clone(), log_level: None, token: None });
+        let cx = RequestContext::new(Origin {
+            services,
+            peer,
+            id: id.clone(),
+            stream: reply.clone(),
+            log_level: None,
+            token: None,
+        });
         let work = Work::Ready(self.initialize_result(revision));
         let calls = vec![Call::new(cx, "initialize", work, room, self.now)];
         let session_header = Some(session_id_text(session_id));
