@@ -182,7 +182,7 @@ impl Call {
 
     fn write(&self, outcome: &Outcome) -> Vec<u8> {
         let (id, envelope) = (self.cx.request_id(), self.cx.envelope());
-        let more = if envelope.revision.has_result_types() { 64 + envelope.server_info.len() } else { 0 };
+        let more = if envelope.revision.has_result_types() { 32 + envelope.plain_meta.len() } else { 0 };
         let mut text = Vec::with_capacity(192 + more);
         match outcome {
             Outcome::Error(error) => {

@@ -35,6 +35,8 @@ pub(crate) struct Services {
     pub(crate) listeners: Rc<Listeners>,
     /// The server's `Implementation`, as JSON.
     pub(crate) server_info: Vec<u8>,
+    /// The same as the `_meta` of results that have one.
+    pub(crate) plain_meta: Vec<u8>,
     /// Clients of 2026-07-28 send the same `_meta` with every request: the last one, and what it said.
     pub(crate) last_envelope: RefCell<Option<(Rc<SeenMeta>, Rc<Peer>)>>,
     /// Everybody gets the same answers: clients may share what they keep, where the server says so.
@@ -297,7 +299,7 @@ impl RequestContext {
     pub(crate) fn envelope(&self) -> Envelope<'_> {
         let is_private = matches!(self.0.asking.get(), Some(Asking::Rounds(rounds)) if rounds.is_retry());
         let same_for_all = self.0.services.same_for_all;
-        Envelope { revision: self.0.peer.revision, server_info: &self.0.services.server_info, is_private, same_for_all }
+        Envelope { revision: self.0.peer.revision, plain_meta: &self.0.services.plain_meta, is_private, same_for_all }
     }
 
     /// The call is dropped before its end: nobody waits for what it asked, and work on other threads is told.

@@ -24,6 +24,7 @@ use crate::events::Events;
 use crate::features::BuildError;
 use crate::handle::{Attendance, Command, Handle};
 use crate::limits::Limits;
+use crate::mcp::compat;
 use crate::mcp::peer::Principal;
 use crate::net::lines::{self, Ends, Gone};
 use crate::net::listen::{Door, Incoming, Listener};
@@ -181,6 +182,7 @@ impl Server {
             ids: self.ids,
             seal: self.seal,
             listeners: Rc::default(),
+            plain_meta: compat::plain_meta(&self.server_info),
             server_info: self.server_info,
             last_envelope: RefCell::default(),
         });

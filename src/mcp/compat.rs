@@ -36,8 +36,8 @@ pub(crate) trait Written {
 #[derive(Clone, Copy)]
 pub(crate) struct Envelope<'a> {
     pub(crate) revision: Revision,
-    /// The server's `Implementation`, as JSON.
-    pub(crate) server_info: &'a [u8],
+    /// The result's `_meta` if it has nothing else, as [`plain_meta`] writes it.
+    pub(crate) plain_meta: &'a [u8],
     /// The result depends on answers of this client's user: nobody may keep it (F-147).
     pub(crate) is_private: bool,
     /// Results do not depend on who asks; else nothing may be shared (B-18).
@@ -53,16 +53,16 @@ pub(crate) struct Writer<'a> {
 
 impl<'a> Writer<'a> {
     pub(crate) fn new(out: &'a mut Vec<u8>, envelope: Envelope<'a>, result_type: &str) -> Writer<'a> {
-        out.push(b'{');
-        let mut writer = Writer { out, envelope, some: false };
-        if envelope.revision.has_result_types() {
-            // Our own words need no escapes either.
-            let out = writer.member("resultType");
-            out.push(b'"');
+        let some = envelope.revision.has_result_types();
+        if some {
+            // Our own words need no escapes.
+            out.extend_from_slice(b"{\"resultType\":\"");
             out.extend_from_slice(result_type.as_bytes());
             out.push(b'"');
+        } else {
+            out.push(b'{');
         }
-        writer
+        Writer { out, envelope, some }
     }
 
     /// Begins a member; its value is to be written to `out`.
@@ -70,7 +70,6 @@ impl<'a> Writer<'a> {
         if std::mem::replace(&mut self.some, true) {
             self.out.push(b',');
         }
-        // Our own names need no escapes.
         self.out.push(b'"');
         self.out.extend_from_slice(name.as_bytes());
         self.out.extend_from_slice(b"\":");
@@ -101,22 +100,31 @@ impl<'a> Writer<'a> {
             let public = cache.public && self.envelope.same_for_all;
             self.json("cacheScope", if public { "public" } else { "private" });
         }
-        if has_types || !meta.is_empty() {
-            let server_info = self.envelope.server_info;
+        if has_types {
+            // Nothing but the server's own, nearly always.
+            let (open, rest) = self.envelope.plain_meta.split_at(META_OPEN.len());
+            self.out.push(b',');
+            self.out.extend_from_slice(open);
+            if !meta.is_empty() {
+                self.out.extend_from_slice(meta);
+                self.out.push(b',');
+            }
+            self.out.extend_from_slice(rest);
+        } else if !meta.is_empty() {
             let out = self.member("_meta");
             out.push(b'{');
             out.extend_from_slice(meta);
-            if has_types {
-                if !meta.is_empty() {
-                    out.push(b',');
-                }
-                out.extend_from_slice(b"\"io.modelcontextprotocol/serverInfo\":");
-                out.extend_from_slice(server_info);
-            }
             out.push(b'}');
         }
         self.out.push(b'}');
     }
+}
+
+const META_OPEN: &[u8] = b"\"_meta\":{";
+
+/// The `_meta` of a result that says who the server is, which is `server_info`.
+pub(crate) fn plain_meta(server_info: &[u8]) -> Vec<u8> {
+    [META_OPEN, b"\"io.modelcontextprotocol/serverInfo\":", server_info, b"}"].concat()
 }
 
 /// Appends the result; nothing for an error, which is none.
@@ -252,8 +260,8 @@ mod tests {
 
     fn written(outcome: &Outcome, revision: Revision) -> Value {
         let mut out = Vec::new();
-        let server_info = br#"{"name":"gate","version":"1"}"#;
-        write_result(&mut out, outcome, Envelope { revision, server_info, is_private: false, same_for_all: true });
+        let plain_meta = &plain_meta(br#"{"name":"gate","version":"1"}"#);
+        write_result(&mut out, outcome, Envelope { revision, plain_meta, is_private: false, same_for_all: true });
         serde_json::from_slice(&out).unwrap()
     }
 
