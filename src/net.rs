@@ -5,6 +5,7 @@
 //! future frees everything.
 
 pub(crate) mod answer;
+mod buffers;
 pub(crate) mod calls;
 pub(crate) mod connection;
 mod crowd;

@@ -29,7 +29,7 @@ impl Link {
         running: Option<CallKey>,
     ) -> Result<bool, Lost> {
         self.shell.wait_for(&self.presence, Wait::Answer, self.shell.now());
-        let mut out = self.shell.buffer();
+        let mut out = self.shell.buffers.lend();
         match self.settle(&exchange).await {
             Turn::Json => {
                 let answers = exchange.reply.take_answers();

@@ -285,12 +285,12 @@ impl Link {
 
     /// Serves the requests at the front of `buffer`; returns how much of it they took.
     fn serve(&mut self, buffer: &[u8], out: &mut Vec<u8>) -> (usize, Next) {
-        self.shell.now(); // what follows goes by this, and by the ends of calls
+        self.shell.has_read();
         // Lent for the time of a turn: a connection that only waits holds none.
-        *out = self.shell.buffer();
+        *out = self.shell.buffers.lend();
         let (used, next) = self.serve_into(buffer, out);
         if out.is_empty() {
-            self.shell.keep_buffer(std::mem::take(out));
+            self.shell.buffers.take_back(std::mem::take(out));
         }
         (used, next)
     }
@@ -407,7 +407,7 @@ impl Link {
     pub(crate) async fn flush(&mut self, out: &mut Vec<u8>) -> Result<(), Lost> {
         let mut written = 0;
         let result = std::future::poll_fn(|cx| self.poll_flush(cx, out, &mut written)).await;
-        self.shell.keep_buffer(std::mem::take(out));
+        self.shell.buffers.take_back(std::mem::take(out));
         result
     }
 

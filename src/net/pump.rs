@@ -81,7 +81,7 @@ impl Link {
     pub(super) fn open(&mut self, events: Events, manner: &Manner) -> (Open, Vec<u8>) {
         let Events { attachment, session, revision, first, header } = events;
         self.shell.begin_beats(&self.presence, self.shell.now());
-        let mut out = self.shell.buffer();
+        let mut out = self.shell.buffers.lend();
         let headers: Vec<_> = header.iter().map(|(name, value)| (*name, value.as_str())).collect();
         response::stream_head(&mut out, &headers, manner);
         let role = attachment.stream().role();
@@ -112,16 +112,16 @@ impl Link {
             }
             match self.next_turn(open, &mut chatter).await {
                 Turn::Message(frame) => {
-                    *out = self.shell.buffer();
+                    *out = self.shell.buffers.lend();
                     open.write(out, frame);
                     open.write_more(out);
                 }
                 Turn::Beat | Turn::Probe => {
-                    *out = self.shell.buffer();
+                    *out = self.shell.buffers.lend();
                     open.chunk(out, |event| sse::comment(event, ""));
                 }
                 Turn::End => {
-                    *out = self.shell.buffer();
+                    *out = self.shell.buffers.lend();
                     open.end(out);
                     self.flush(out).await?;
                     return Ok(true);

@@ -33,8 +33,8 @@ struct Readiness {
     writer: Option<Waker>,
 }
 
-/// Changes that are fetched with one call.
-const EVENTS_PER_WAIT: usize = 128;
+/// Changes that are fetched with one call, and so the most connections that go in step: as many as there are buffers.
+const EVENTS_PER_WAIT: usize = super::buffers::KEPT;
 /// A wait that does not wait.
 const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 

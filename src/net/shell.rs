@@ -10,6 +10,7 @@ use std::time::Duration;
 use slab::Slab;
 use smol::LocalExecutor;
 
+use super::buffers::Buffers;
 use super::calls::{CallKey, Running};
 use super::crowd::Crowd;
 use super::ready::{ReadySet, Watched};
@@ -44,7 +45,7 @@ pub(crate) struct Shell {
     pub(crate) tasks: Tasks,
     /// Made with the first socket: where connections are pipes there is none.
     sockets: OnceCell<Rc<ReadySet>>,
-    buffers: RefCell<Vec<Vec<u8>>>,
+    pub(super) buffers: Buffers,
     waits: RefCell<Wheel>,
     call_ends: RefCell<Wheel>,
     pub(crate) call_serial: Cell<u32>,
@@ -52,6 +53,8 @@ pub(crate) struct Shell {
     pub(crate) watchers: Cell<usize>,
     beat_phase: Cell<u32>,
     connection_serial: Cell<u32>,
+    /// When a connection read something last.
+    read_at: Cell<Instant>,
     pub(super) crowd: Cell<Crowd>,
     pub(super) crowd_goes: Cell<Option<Waker>>,
     /// The second in which refusals were last told, and how many.
@@ -102,10 +105,8 @@ pub(crate) enum Cut {
 
 /// Bytes of the read buffer of the thread.
 const SCRATCH_BYTES: usize = 64 * 1024;
-/// Buffers for answers, made at the start and kept: for those who answer in step. One that grew is not: it would hold a
-/// page among memory that could be given back.
-const BUFFERS_KEPT: usize = 32;
-const BUFFER_BYTES: usize = 4096;
+/// What takes longer writes its answer at once.
+const QUICKLY: Duration = Duration::from_micros(100);
 /// Seconds by which clients are told to give an idle connection up before we do.
 const IDLE_MARGIN: u64 = 5;
 /// Refusals of the same second that are told in the log.
@@ -130,13 +131,14 @@ impl Shell {
             executor: RefCell::new(Weak::new()),
             tasks: Tasks::default(),
             sockets: OnceCell::new(),
-            buffers: RefCell::new((0..BUFFERS_KEPT).map(|_| Vec::with_capacity(BUFFER_BYTES)).collect()),
+            buffers: Buffers::new(),
             waits: RefCell::new(Wheel::new()),
             call_ends: RefCell::new(Wheel::new()),
             call_serial: Cell::new(0),
             watchers: Cell::new(0),
             beat_phase: Cell::new(0),
             connection_serial: Cell::new(0),
+            read_at: Cell::new(started),
             crowd: Cell::default(),
             crowd_goes: Cell::default(),
             told: Cell::default(),
@@ -173,20 +175,6 @@ impl Shell {
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + 'static) -> Option<smol::Task<()>> {
         let executor = self.executor.borrow().upgrade()?;
         Some(executor.spawn(self.tasks.lend(Box::pin(task))))
-    }
-
-    /// An empty buffer to write an answer into.
-    pub(crate) fn buffer(&self) -> Vec<u8> {
-        self.buffers.borrow_mut().pop().unwrap_or_else(|| Vec::with_capacity(BUFFER_BYTES))
-    }
-
-    /// Takes a buffer back.
-    pub(crate) fn keep_buffer(&self, mut buffer: Vec<u8>) {
-        let mut buffers = self.buffers.borrow_mut();
-        if buffers.len() < BUFFERS_KEPT && buffer.capacity() == BUFFER_BYTES {
-            buffer.clear();
-            buffers.push(buffer);
-        }
     }
 
     /// Lets `work` change the table, then carries out what came of it.
@@ -261,11 +249,20 @@ impl Shell {
         set.watch(&socket)
     }
 
-    /// As [`ReadySet::in_step`]; there is nothing to it where connections are pipes.
+    /// As [`ReadySet::in_step`], for an answer that came quickly: where one takes its time, nobody should wait for another's.
+    /// There is nothing to it where connections are pipes.
     pub(super) async fn in_step(&self) {
-        if let Some(sockets) = self.sockets.get() {
+        let took = self.clock().said().since(self.read_at.get());
+        if took < QUICKLY
+            && let Some(sockets) = self.sockets.get()
+        {
             sockets.in_step().await;
         }
+    }
+
+    /// A connection has read something: what follows goes by this time, and by the ends of calls.
+    pub(super) fn has_read(&self) {
+        self.read_at.set(self.now());
     }
 
     /// Gives a new connection its place.
