@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::door;
@@ -176,62 +176,60 @@ struct Envelope<'a> {
     error: Option<&'a RawValue>,
     /// Keys that mean nothing to us.
     others: Vec<Cow<'a, str>>,
-    /// What is wrong with its keys.
-    fault: Option<Error>,
 }
 
 impl<'a> Envelope<'a> {
-    fn add<A: MapAccess<'a>>(&mut self, key: Cow<'a, str>, map: &mut A) -> Result<(), A::Error> {
-        let slot = match &*key {
+    /// Takes a member in; false if its key was there already.
+    fn add<A: MapAccess<'a>>(&mut self, key: &Cow<'a, str>, map: &mut A) -> Result<bool, A::Error> {
+        let slot = match &**key {
             "jsonrpc" => &mut self.jsonrpc,
             "id" => &mut self.id,
             "method" => &mut self.method,
             "result" => &mut self.result,
             "error" => &mut self.error,
-            "params" => {
-                if self.params.replace(map.next_value()?).is_some() {
-                    self.fault = Some(members::twice(&key));
-                }
-                return Ok(());
-            }
+            "params" => return Ok(self.params.replace(map.next_value()?).is_none()),
             _ => {
                 map.next_value::<IgnoredAny>()?;
-                if self.others.len() == members::MEMBERS_MAX {
-                    self.fault = Some(members::too_many());
-                } else if self.others.contains(&key) {
-                    self.fault = Some(members::twice(&key));
-                } else {
-                    self.others.push(key);
-                }
-                return Ok(());
+                let is_new = !self.others.contains(key);
+                self.others.push(key.clone());
+                return Ok(is_new);
             }
         };
-        if slot.replace(map.next_value()?).is_some() {
-            self.fault = Some(members::twice(&key));
-        }
-        Ok(())
+        Ok(slot.replace(map.next_value()?).is_none())
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Envelope<'a> {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Envelope<'a>, D::Error> {
-        struct Reader;
-        impl<'de> Visitor<'de> for Reader {
-            type Value = Envelope<'de>;
+/// Reads an envelope; what is wrong with its keys ends the reading and is left here.
+struct EnvelopeReader<'f>(&'f mut Option<Error>);
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
+impl<'de> DeserializeSeed<'de> for EnvelopeReader<'_> {
+    type Value = Envelope<'de>;
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Envelope<'de>, A::Error> {
-                let mut envelope = Envelope::default();
-                while let Some(Key(key)) = map.next_key()? {
-                    envelope.add(key, &mut map)?;
-                }
-                Ok(envelope)
-            }
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Envelope<'de>, D::Error> {
+        from.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for EnvelopeReader<'_> {
+    type Value = Envelope<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Envelope<'de>, A::Error> {
+        let (mut envelope, mut members) = (Envelope::default(), 0);
+        while let Some(Key(key)) = map.next_key()? {
+            members += 1;
+            let fault = match envelope.add(&key, &mut map)? {
+                false => members::twice(&key),
+                true if members > members::MEMBERS_MAX => members::too_many(),
+                true => continue,
+            };
+            *self.0 = Some(fault);
+            return Err(serde::de::Error::custom("keys"));
         }
-        from.deserialize_map(Reader)
+        Ok(envelope)
     }
 }
 
@@ -294,12 +292,14 @@ fn not_json(error: &serde_json::Error) -> Error {
 }
 
 fn message(text: &str) -> Result<Message<'_>, Error> {
-    let members: Envelope<'_> = serde_json::from_str(text).map_err(|error| match error.classify() {
+    let (mut fault, mut reader) = (None, serde_json::Deserializer::from_str(text));
+    let read = EnvelopeReader(&mut fault).deserialize(&mut reader).and_then(|members| reader.end().map(|()| members));
+    fault.map_or(Ok(()), Err)?;
+    let members = read.map_err(|error| match error.classify() {
         serde_json::error::Category::Data => Error::invalid_request("a message is a JSON object"),
         _ => not_json(&error),
     })?;
     let params = members.params.map_or_else(|| Some(Members::default()), |params| params.0);
-    members.fault.map_or(Ok(()), Err)?;
     params.as_ref().map_or(Ok(()), distinct)?;
     if members.jsonrpc.is_none_or(|raw| raw.get() != "\"2.0\"") {
         return Err(Error::invalid_request("\"jsonrpc\": expected \"2.0\""));
@@ -330,7 +330,7 @@ fn message(text: &str) -> Result<Message<'_>, Error> {
 /// Keys of params and of `_meta`.
 fn distinct(params: &Members<'_>) -> Result<(), Error> {
     params.distinct()?;
-    let meta = params.get("_meta").and_then(Members::read);
+    let meta = params.get("_meta").and_then(Members::read_some);
     meta.map_or(Ok(()), |meta| meta.distinct())
 }
 
@@ -485,7 +485,8 @@ mod tests {
             (with(r#""result":{"a":1,"a":2}"#), Ok(())),
             (with(r#""x":"{\"id\":1,","y":"]]]""#), Ok(())),
             (with(&wide(61)), Ok(())),
-            (with(&wide(65)), refused("more than 64")),
+            (with(&wide(62)), refused("more than 64")),
+            (with(&wide(1000)), refused("more than 64")),
             (with(&format!(r#""params":{{{}}}"#, wide(64))), Ok(())),
             (with(&format!(r#""params":{{{}}}"#, wide(65))), refused("more than 64")),
             (with(&format!(r#""params":{{"_meta":{{{}}}}}"#, wide(65))), refused("more than 64")),

@@ -23,6 +23,12 @@ impl<'a> Members<'a> {
         raw.get().starts_with('{').then(|| serde_json::from_str(raw.get()).ok())?
     }
 
+    /// The same, but no more than it takes to see that there are too many.
+    pub(crate) fn read_some(raw: &'a RawValue) -> Option<Members<'a>> {
+        let ObjectOr(members) = serde_json::from_str(raw.get()).ok()?;
+        members
+    }
+
     /// A member; one that is `null` is not there. Linear in members: for the few that have names of ours.
     pub(crate) fn get(&self, name: &str) -> Option<&'a RawValue> {
         let found = self.0.iter().find(|(key, _)| key == name)?;
@@ -97,12 +103,15 @@ pub(crate) fn wrong(name: &str, expected: &str, got: Option<&RawValue>) -> Error
 
 impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Members<'a>, D::Error> {
-        from.deserialize_map(Reader).map(Members)
+        from.deserialize_map(Reader { most: usize::MAX }).map(Members)
     }
 }
 
-/// Reads an object's members.
-struct Reader;
+/// Reads an object's members; those behind the first so many are passed over.
+struct Reader {
+    most: usize,
+}
+
 impl<'de> Visitor<'de> for Reader {
     type Value = Vec<(Cow<'de, str>, &'de RawValue)>;
 
@@ -113,13 +122,17 @@ impl<'de> Visitor<'de> for Reader {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut members = Vec::with_capacity(4);
         while let Some(Key(key)) = map.next_key()? {
-            members.push((key, map.next_value()?));
+            if members.len() < self.most {
+                members.push((key, map.next_value()?));
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
         }
         Ok(members)
     }
 }
 
-/// The members of an object, none of `null`; or that it is something else.
+/// The members of an object, and one more than are allowed if there are more; none of `null`; or that it is something else.
 #[derive(Debug)]
 pub(crate) struct ObjectOr<'a>(pub(crate) Option<Members<'a>>);
 
@@ -140,7 +153,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for ObjectOr<'a> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-                Reader.visit_map(map).map(|members| Some(Members(members)))
+                Reader { most: MEMBERS_MAX + 1 }.visit_map(map).map(|members| Some(Members(members)))
             }
 
             fn visit_unit<E>(self) -> Result<Self::Value, E> {

@@ -1,6 +1,6 @@
 //! The few things that only real sockets show. Loopback, real time, and no outcome that depends on how much.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::ready;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -192,6 +192,65 @@ fn connections_that_are_ready_together_all_read_before_one_writes() {
         clients[2].write_all(&request).await.unwrap();
         for client in &mut clients[..2] {
             assert!(read_on(client, "answered").await.contains("0 answered"));
+        }
+    }));
+}
+
+#[test]
+fn f90_a_cancel_that_is_read_right_behind_its_call_on_another_connection_finds_it() {
+    let _turn = TURN.lock();
+    let (clients, servers): (Vec<_>, Vec<_>) = (0..4).map(|_| UnixStream::pair().unwrap()).unzip();
+    let peers: Vec<_> = clients.iter().map(|client| client.try_clone().unwrap()).collect();
+    let address = Rc::new(RefCell::new(String::new()));
+    let to = address.clone();
+    let both = move |_: RequestContext, _: Value| {
+        // Read in the order in which they are written: the loop is here.
+        for (mut peer, body) in peers.iter().zip([call(7, "slow", json!({})), cancelled(7)]) {
+            Write::write_all(&mut peer, &post(&to.borrow(), &[], &body)).unwrap();
+        }
+        ready(Ok::<_, CallError>("asked"))
+    };
+    let ends = Rc::new(Cell::new("not begun"));
+    let seen = ends.clone();
+    let slow = move |cx: RequestContext, _: Value| {
+        struct Guard(Rc<Cell<&'static str>>);
+        impl Drop for Guard {
+            fn drop(&mut self) {
+                self.0.set("dropped");
+            }
+        }
+        seen.set("runs");
+        let guard = Guard(seen.clone());
+        async move {
+            let _guard = guard;
+            cx.sleep(Duration::from_secs(3600)).await;
+            Ok::<_, CallError>("slept")
+        }
+    };
+    let server = Server::builder("real", "1").tool(Tool::new("both"), both).tool(Tool::new("slow"), slow);
+    let incoming = servers.into_iter().map(|socket| Incoming::unix(socket).unwrap());
+    let serve = server.build().unwrap().serve(vec![Listener::streams(smol::stream::iter(incoming))]);
+    let serve = async { serve.await.unwrap() };
+    async_io::block_on(serve.or(async {
+        let mut clients: Vec<_> =
+            clients.iter().map(|client| Async::new(client.try_clone().unwrap()).unwrap()).collect();
+        let [a, b, c, stream] = &mut clients[..] else { panic!() };
+        stream.write_all(&get("/sse", &[])).await.unwrap();
+        let text = read_on(stream, "session_id=").await; // an event comes whole
+        let path = text.lines().find_map(|line| line.strip_prefix("data: ")).unwrap().trim();
+        *address.borrow_mut() = path.to_owned();
+        for client in [&mut *a, &mut *b] {
+            client.write_all(&post(path, &[], &initialize("2024-11-05"))).await.unwrap();
+            read_on(client, "Accepted").await;
+        }
+        c.write_all(&post(path, &[], &call(1, "both", json!({})))).await.unwrap();
+        for client in [a, b] {
+            read_on(client, "Accepted").await;
+        }
+        let begin = std::time::Instant::now();
+        while ends.get() != "dropped" {
+            smol::Timer::after(Duration::from_millis(5)).await;
+            assert!(begin.elapsed() < Duration::from_secs(20), "the call {}", ends.get());
         }
     }));
 }

@@ -33,6 +33,7 @@ pub(crate) trait Gate {
 }
 
 /// A request that was admitted, without its body.
+#[derive(Clone)]
 pub(crate) struct Begun<P> {
     pub(crate) head: Head,
     pub(crate) pass: P,
@@ -70,7 +71,7 @@ impl<P> Default for Framer<P> {
     }
 }
 
-impl<P> Framer<P> {
+impl<P: Clone> Framer<P> {
     /// Has a request begun and not ended?
     pub(crate) fn is_amid(&self) -> bool {
         !matches!(self.stage, Stage::Start)
@@ -81,25 +82,27 @@ impl<P> Framer<P> {
         matches!(self.stage, Stage::Length { .. } | Stage::Chunks { .. })
     }
 
-    /// Bytes of a chunked body that it has put together.
+    /// Bytes that it holds of a request whose body is still arriving.
     pub(crate) fn held(&self) -> usize {
         match &self.stage {
-            Stage::Chunks { chunks, .. } => chunks.body.len(),
-            _ => 0,
+            Stage::Length { begun, .. } => begun.head.len(),
+            Stage::Chunks { begun, chunks } => begun.head.len() + chunks.body.len(),
+            Stage::Start | Stage::Head { .. } => 0,
         }
     }
 
-    /// Forgets the last head: the connection will have no other.
+    /// Forgets the last head: the connection is a stream now.
     pub(crate) fn forget(&mut self) {
         self.last = None;
     }
 
     /// Looks for the next request in `buffer`.
     pub(crate) fn next<'b>(&mut self, buffer: &'b [u8], limits: &Limits, gate: &impl Gate<Pass = P>) -> Step<'b, P> {
-        let mut go_on = false;
+        let (mut go_on, mut is_late) = (false, true);
         loop {
             match &mut self.stage {
                 Stage::Start => {
+                    is_late = false;
                     // RFC 9112, 2.2: an empty line before a request is ignored. Nothing has begun with it.
                     if matches!(buffer, b"" | b"\r" | b"\r\n") {
                         return Step::More { go_on };
@@ -112,7 +115,12 @@ impl<P> Framer<P> {
                 Stage::Head { searched } => match self::start(buffer, searched, limits) {
                     Ok(None) => return Step::More { go_on },
                     Ok(Some(end)) => match self.begin(&buffer[..end], limits, gate) {
-                        Ok(begun) => (self.stage, go_on) = body(begun, end, buffer),
+                        Ok(begun) => {
+                            (self.stage, go_on, is_late) = {
+                                let (stage, go_on) = body(begun, end, buffer);
+                                (stage, go_on, false)
+                            }
+                        }
                         Err((rejection, manner, rest)) => {
                             return self.refuse(rejection, manner, rest.and_then(|rest| end.checked_add(rest)), buffer);
                         }
@@ -124,16 +132,14 @@ impl<P> Framer<P> {
                         return Step::More { go_on };
                     }
                     let (begun, body, used) = (begun.clone(), Cow::Borrowed(&buffer[*head..*total]), *total);
-                    self.stage = Stage::Start;
-                    return Step::Request { begun, body, used };
+                    return self.finish(begun, body, used, is_late, gate);
                 }
                 Stage::Chunks { begun, chunks } => match chunks.read(buffer, limits.body_bytes_max) {
                     Ok(false) => return Step::More { go_on },
                     Ok(true) => {
                         let (begun, body) = (begun.clone(), Cow::Owned(std::mem::take(&mut chunks.body)));
                         let used = chunks.at;
-                        self.stage = Stage::Start;
-                        return Step::Request { begun, body, used };
+                        return self.finish(begun, body, used, is_late, gate);
                     }
                     Err(rejection) => {
                         let manner = gate.manner(&begun.head, &rejection);
@@ -169,6 +175,28 @@ impl<P> Framer<P> {
         let is_kept = bytes.len() <= REMEMBERED_MAX && !begun.head.is_secret();
         self.last = is_kept.then(|| begun.clone());
         Ok(begun)
+    }
+
+    /// A whole request. What was decided when its head came may not hold any more when its body has arrived late.
+    fn finish<'b>(
+        &mut self,
+        mut begun: Rc<Begun<P>>,
+        body: Cow<'b, [u8]>,
+        used: usize,
+        is_late: bool,
+        gate: &impl Gate<Pass = P>,
+    ) -> Step<'b, P> {
+        self.stage = Stage::Start;
+        if is_late && !gate.still_holds(&begun.pass) {
+            match gate.admit(&begun.head) {
+                Ok(pass) => begun = Rc::new(Begun { pass, ..Rc::unwrap_or_clone(begun) }),
+                Err(rejection) => {
+                    let manner = gate.manner(&begun.head, &rejection);
+                    return Step::Refused { rejection, manner, used };
+                }
+            }
+        }
+        Step::Request { begun, body, used }
     }
 
     /// Skips the refused request, `whole` bytes, if all of it is here; else the connection ends with the refusal.
@@ -259,7 +287,7 @@ mod tests {
         }
 
         fn still_holds(&self, (): &()) -> bool {
-            true
+            self.0
         }
 
         fn manner(&self, _: &Head, _: &Rejection) -> Manner {
@@ -419,6 +447,28 @@ mod tests {
             }
             assert_eq!(gate.asked.get(), asked, "{}", buffer.escape_ascii());
         }
+    }
+
+    #[test]
+    fn a_body_that_comes_late_is_asked_about_again_if_the_answer_could_be_another() {
+        let length = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi".as_slice();
+        let chunks = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n".as_slice();
+        for text in [length, chunks] {
+            for (cut, holds, asked) in [(text.len() - 1, true, 1), (text.len() - 1, false, 2), (5, false, 1)] {
+                let gate = Counting { asked: Cell::new(0), holds };
+                let mut framer = Framer::default();
+                assert!(matches!(framer.next(&text[..cut], &Limits::default(), &gate), Step::More { .. }));
+                assert!(matches!(framer.next(text, &Limits::default(), &gate), Step::Request { .. }));
+                assert_eq!(gate.asked.get(), asked, "{cut} {holds}: {}", text.escape_ascii());
+            }
+        }
+        let mut framer = Framer::default();
+        assert!(matches!(framer.next(&length[..length.len() - 1], &Limits::default(), &All(true)), Step::More { .. }));
+        assert!(framer.held() > 40, "the head is held twice while its body arrives");
+        assert!(
+            matches!(framer.next(length, &Limits::default(), &All(false)), Step::Refused { .. }),
+            "let in, and not any more"
+        );
     }
 
     #[test]

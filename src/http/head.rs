@@ -24,7 +24,7 @@ pub(crate) enum Framing {
 }
 
 /// A request's line and the headers we know. It has the text that they are parts of, so that it may outlive the buffer.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Head {
     text: Box<str>,
     method: Span,

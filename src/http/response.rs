@@ -211,6 +211,9 @@ pub(crate) fn chunk(out: &mut Vec<u8>, http_1_0: bool, write: impl FnOnce(&mut V
     let from = out.len();
     write(out);
     let (mut left, mut at) = (out.len() - from, begin + SIZE_DIGITS);
+    if left == 0 {
+        return out.truncate(begin); // it would end the body
+    }
     while left > 0 {
         at -= 1;
         out[at] = b"0123456789abcdef"[left & 0xf];

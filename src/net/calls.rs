@@ -54,7 +54,7 @@ impl CallKey {
 const SLOW: Duration = Duration::from_secs(1);
 
 impl Shell {
-    /// Polls a call once where it stands, which is where time was asked; if it is not ready, the same future moves into the table, and this says
+    /// Polls a call once where it stands, by the time that was asked last; if it is not ready, the same future moves into the table, and this says
     /// where.
     pub(crate) fn begin(self: &Rc<Self>, mut call: Call, session: Option<SessionKey>) -> Option<CallKey> {
         match call.poll(&mut Context::from_waker(Waker::noop()), self.clock().said()) {

@@ -124,7 +124,8 @@ impl Link {
         let mut out = Vec::new();
         loop {
             let Some(next) = self.turn(&mut out).await else { return };
-            if !out.is_empty() {
+            // A call that was admitted begins before anything else happens: a cancel, a revocation or the end must find it.
+            if !out.is_empty() && matches!(next, Next::Continue | Next::More) {
                 self.shell.in_step().await;
             }
             if !out.is_empty() && self.flush(&mut out).await.is_err() {
@@ -140,7 +141,6 @@ impl Link {
                 }
                 Next::Close => return Box::pin(self.linger()).await,
                 Next::Start { calls, session } => {
-                    self.shell.in_step().await;
                     self.start(calls, session);
                     Ok(true)
                 }
@@ -181,7 +181,7 @@ impl Link {
     }
 
     fn start(&self, calls: Vec<Call>, session: SessionKey) {
-        self.shell.now(); // others may have run since the request was read
+        self.shell.now(); // the flush may have taken its time
         for call in calls {
             self.shell.begin(call, Some(session));
         }
