@@ -397,6 +397,19 @@ impl Desk<'_> {
         Ok((key, id))
     }
 
+    /// The session with this id, if it is this one's, of this transport, and not about to end.
+    fn find(&mut self, id: u128, principal: &Principal, transport: Transport) -> Result<SessionKey, Rejection> {
+        let missing = |reason| no_session(reason, transport);
+        let session = self.table.find(id, principal).map_err(missing)?;
+        if session.transport != transport {
+            return Err(missing(None));
+        }
+        if session.closing {
+            return Err(missing(Some(Reason::Life)));
+        }
+        Ok(session.key)
+    }
+
     /// Notes what happens to a session, for the operator.
     fn note(&self, session: Fingerprint, kind: Kind, word: &'static str) {
         self.services.common.events.note(Some(session), kind, word);

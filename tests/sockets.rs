@@ -11,7 +11,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use async_io::Async;
-use portcullis::{CallError, Handle, Incoming, Listener, RequestContext, Server, Tool};
+use portcullis::{Builder, CallError, Handle, Incoming, Listener, RequestContext, Server, Tool};
 use rustix::net::{RecvFlags, recv};
 use serde_json::{Value, json};
 use smol::future::FutureExt;
@@ -160,10 +160,22 @@ fn item6_over_real_sockets_a_server_serves_and_dropping_it_gives_every_descripto
     std::fs::remove_file(&path).unwrap();
 }
 
+/// Sockets of clients, and of their server.
+fn pairs(n: usize) -> (Vec<UnixStream>, Vec<UnixStream>) {
+    (0..n).map(|_| UnixStream::pair().unwrap()).unzip()
+}
+
+/// Serves connections on this thread, where the clients are too: nothing happens at the same time.
+fn serve_while(server: Builder, sockets: Vec<UnixStream>, clients: impl Future<Output = ()>) {
+    let incoming = sockets.into_iter().map(|socket| Incoming::unix(socket).unwrap());
+    let serve = server.build().unwrap().serve(vec![Listener::streams(smol::stream::iter(incoming))]);
+    async_io::block_on(async { serve.await.unwrap() }.or(clients));
+}
+
 #[test]
 fn connections_that_are_ready_together_all_read_before_one_writes() {
     let _turn = TURN.lock();
-    let (clients, servers): (Vec<_>, Vec<_>) = (0..3).map(|_| UnixStream::pair().unwrap()).unzip();
+    let (clients, servers) = pairs(3);
     let peers = || -> Vec<_> { clients[..2].iter().map(|client| client.try_clone().unwrap()).collect() };
     let (told, seen) = (peers(), peers());
     let session = Rc::new(RefCell::new(String::new()));
@@ -178,12 +190,8 @@ fn connections_that_are_ready_together_all_read_before_one_writes() {
         ready(Ok::<_, CallError>(format!("{} answered", seen.iter().filter(is_answered).count())))
     };
     let server = Server::builder("real", "1").tool(Tool::new("both"), both).tool(Tool::new("peek"), peek);
-    let incoming = servers.into_iter().map(|socket| Incoming::unix(socket).unwrap());
-    let serve = server.build().unwrap().serve(vec![Listener::streams(smol::stream::iter(incoming))]);
-    let serve = async { serve.await.unwrap() };
-    async_io::block_on(serve.or(async {
-        let mut clients: Vec<_> =
-            clients.iter().map(|client| Async::new(client.try_clone().unwrap()).unwrap()).collect();
+    serve_while(server, servers, async {
+        let mut clients: Vec<_> = clients.into_iter().map(|client| Async::new(client).unwrap()).collect();
         for client in &mut clients {
             client.write_all(&post("/mcp", &[], &initialize(LATEST))).await.unwrap();
             *session.borrow_mut() = session_id(&read_on(client, "listChanged").await);
@@ -193,13 +201,13 @@ fn connections_that_are_ready_together_all_read_before_one_writes() {
         for client in &mut clients[..2] {
             assert!(read_on(client, "answered").await.contains("0 answered"));
         }
-    }));
+    });
 }
 
 #[test]
 fn f90_a_cancel_that_is_read_right_behind_its_call_on_another_connection_finds_it() {
     let _turn = TURN.lock();
-    let (clients, servers): (Vec<_>, Vec<_>) = (0..4).map(|_| UnixStream::pair().unwrap()).unzip();
+    let (clients, servers) = pairs(4);
     let peers: Vec<_> = clients.iter().map(|client| client.try_clone().unwrap()).collect();
     let address = Rc::new(RefCell::new(String::new()));
     let to = address.clone();
@@ -228,12 +236,8 @@ fn f90_a_cancel_that_is_read_right_behind_its_call_on_another_connection_finds_i
         }
     };
     let server = Server::builder("real", "1").tool(Tool::new("both"), both).tool(Tool::new("slow"), slow);
-    let incoming = servers.into_iter().map(|socket| Incoming::unix(socket).unwrap());
-    let serve = server.build().unwrap().serve(vec![Listener::streams(smol::stream::iter(incoming))]);
-    let serve = async { serve.await.unwrap() };
-    async_io::block_on(serve.or(async {
-        let mut clients: Vec<_> =
-            clients.iter().map(|client| Async::new(client.try_clone().unwrap()).unwrap()).collect();
+    serve_while(server, servers, async {
+        let mut clients: Vec<_> = clients.into_iter().map(|client| Async::new(client).unwrap()).collect();
         let [a, b, c, stream] = &mut clients[..] else { panic!() };
         stream.write_all(&get("/sse", &[])).await.unwrap();
         let text = read_on(stream, "session_id=").await; // an event comes whole
@@ -252,7 +256,7 @@ fn f90_a_cancel_that_is_read_right_behind_its_call_on_another_connection_finds_i
             smol::Timer::after(Duration::from_millis(5)).await;
             assert!(begin.elapsed() < Duration::from_secs(20), "the call {}", ends.get());
         }
-    }));
+    });
 }
 
 #[test]

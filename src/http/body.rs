@@ -116,10 +116,8 @@ impl<P: Clone> Framer<P> {
                     Ok(None) => return Step::More { go_on },
                     Ok(Some(end)) => match self.begin(&buffer[..end], limits, gate) {
                         Ok(begun) => {
-                            (self.stage, go_on, is_late) = {
-                                let (stage, go_on) = body(begun, end, buffer);
-                                (stage, go_on, false)
-                            }
+                            is_late = false;
+                            (self.stage, go_on) = body(begun, end, buffer);
                         }
                         Err((rejection, manner, rest)) => {
                             return self.refuse(rejection, manner, rest.and_then(|rest| end.checked_add(rest)), buffer);

@@ -15,6 +15,7 @@ use super::response::Rejection;
 use super::word::is_word;
 use crate::jsonrpc::HEADER_MISMATCH;
 use crate::limits::Limits;
+use crate::seen::offset;
 
 /// Where the body ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,8 +153,8 @@ struct Reader<'b> {
 impl Reader<'_> {
     /// Where `part`, which lies in the bytes, begins and ends.
     fn span(&self, part: &[u8]) -> Option<Span> {
-        let from = part.as_ptr().addr().checked_sub(self.bytes.as_ptr().addr())?;
-        let to = NonZeroU32::new(u32::try_from(from.checked_add(part.len())?).ok()?)?;
+        let from = offset(part, self.bytes)?;
+        let to = NonZeroU32::new(u32::try_from(from + part.len()).ok()?)?;
         Some(Span { from: u32::try_from(from).ok()?, to })
     }
 

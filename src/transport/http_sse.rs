@@ -10,7 +10,7 @@ use crate::jsonrpc::{self, Body};
 use crate::mcp::capability::Capabilities;
 use crate::mcp::peer::{ClientInfo, Peer, Principal};
 use crate::revision::Revision;
-use crate::session::{Newcomer, Reason, SessionKey, Transport};
+use crate::session::{Newcomer, Transport};
 use crate::stream::{Role, Stream};
 
 impl Peer {
@@ -73,7 +73,9 @@ impl Desk<'_> {
 
     /// H-5, H-6: accepted here, answered on the stream.
     pub(super) fn http_sse_post(&mut self, admitted: &Admitted, body: &[u8]) -> Result<Admission, Rejection> {
-        let key = self.http_sse_find(admitted)?;
+        let wanted = "session_id: expected the id of the endpoint event, as in /messages/?session_id=…";
+        let id = admitted.session.ok_or_else(|| Rejection::new(400, wanted))?;
+        let key = self.find(id, &admitted.principal, Transport::HttpSse)?;
         let body = jsonrpc::parse(body, self.services.common.limits.batch_max)?;
         let Some(session) = self.table.get(key) else { return Err(no_session(None, Transport::HttpSse)) };
         if matches!(body, Body::Batch(_)) && !session.peer.revision.has_batches() {
@@ -82,20 +84,6 @@ impl Desk<'_> {
         let Some(stream) = session.stream.clone() else { return Err(no_session(None, Transport::HttpSse)) };
         let calls = self.take(key, body.messages(), &stream)?;
         Ok(Admission::Accepted { calls, session: key })
-    }
-
-    fn http_sse_find(&mut self, admitted: &Admitted) -> Result<SessionKey, Rejection> {
-        let wanted = "session_id: expected the id of the endpoint event, as in /messages/?session_id=…";
-        let id = admitted.session.ok_or_else(|| Rejection::new(400, wanted))?;
-        let missing = |reason| no_session(reason, Transport::HttpSse);
-        let session = self.table.find(id, &admitted.principal).map_err(missing)?;
-        if session.transport != Transport::HttpSse {
-            return Err(missing(None));
-        }
-        if session.closing {
-            return Err(missing(Some(Reason::Life)));
-        }
-        Ok(session.key)
     }
 }
 

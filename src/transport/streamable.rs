@@ -77,7 +77,7 @@ impl Desk<'_> {
             _ => {}
         }
         let messages = body.messages();
-        let key = self.find(admitted, head).map_err(|rejection| with_id(rejection, &messages[0]))?;
+        let key = self.session_of(admitted, head).map_err(|rejection| with_id(rejection, &messages[0]))?;
         let batch = matches!(body, Body::Batch(_));
         if batch {
             self.check_batch(key, messages)?;
@@ -130,23 +130,15 @@ impl Desk<'_> {
     }
 
     /// The session that the header names (S-28 … S-30).
-    fn find(&mut self, admitted: &Admitted, head: &Head) -> Result<SessionKey, Rejection> {
+    fn session_of(&mut self, admitted: &Admitted, head: &Head) -> Result<SessionKey, Rejection> {
         if head.get(Field::SessionId).is_none() {
             return Err(Rejection::new(
                 400,
                 "Mcp-Session-Id is missing; send initialize first and repeat its answer's id",
             ));
         }
-        let missing = |reason| no_session(reason, Transport::Streamable);
-        let id = admitted.session.ok_or_else(|| missing(None))?;
-        let session = self.table.find(id, &admitted.principal).map_err(missing)?;
-        if session.transport != Transport::Streamable {
-            return Err(missing(None));
-        }
-        if session.closing {
-            return Err(missing(Some(Reason::Life)));
-        }
-        Ok(session.key)
+        let id = admitted.session.ok_or_else(|| no_session(None, Transport::Streamable))?;
+        self.find(id, &admitted.principal, Transport::Streamable)
     }
 
     /// S-26, S-32, S-33: a valid `initialize` always opens a new session, and nothing else does.
@@ -198,7 +190,7 @@ impl Desk<'_> {
     /// S-12 … S-25: the session's own stream, or one that broke.
     pub(super) fn streamable_get(&mut self, admitted: &Admitted, head: &Head) -> Result<Admission, Rejection> {
         refuse_stateless(head)?;
-        let key = self.find(admitted, head)?;
+        let key = self.session_of(admitted, head)?;
         let (ids, now) = (self.ids, self.now);
         self.table.trim(key, now);
         let Some(session) = self.table.get(key) else { return Err(no_session(None, Transport::Streamable)) };
@@ -243,7 +235,7 @@ impl Desk<'_> {
     /// S-31: the client is done.
     pub(super) fn streamable_delete(&mut self, admitted: &Admitted, head: &Head) -> Result<Admission, Rejection> {
         refuse_stateless(head)?;
-        let key = self.find(admitted, head)?;
+        let key = self.session_of(admitted, head)?;
         let ended = self.table.end(key, Reason::ClosedByClient, self.now);
         self.effects.ended.extend(ended.map(|session| (session, Reason::ClosedByClient)));
         Ok(Admission::Reply(Reply::empty(200)))
